@@ -1,0 +1,255 @@
+package manifest
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"offsite/manifest/seal"
+	"offsite/providers"
+)
+
+// Domains keep a signature made for one kind of document from passing as another.
+const (
+	headerDomain    = "offsite header v1"
+	enrolmentDomain = "offsite enrolment v1"
+	recordDomain    = "offsite record v1"
+	leaseDomain     = "offsite lease v1"
+)
+
+// ownerSigner is the signer's name in documents that the owner key signs.
+const ownerSigner = "owner"
+
+// Header is the document that makes a folder or bucket a store of one practice.
+type Header struct {
+	Format     int    `json:"format"`
+	Repository string `json:"repository"`
+	Created    Time   `json:"created"`
+	Owner      string `json:"owner"`   // Ed25519 public key, base64
+	Restore    string `json:"restore"` // age recipient of the restore key
+	Naming     string `json:"naming"`  // how chunks are named
+	Removable  string `json:"removable"`
+}
+
+// NamingV1 says that chunks are named by keyed BLAKE3, cut to 16 bytes.
+const NamingV1 = "blake3-keyed-128"
+
+// Enrolment says that a PC may sign records and leases of the practice.
+type Enrolment struct {
+	Format     int    `json:"format"`
+	Repository string `json:"repository"`
+	PC         string `json:"pc"`
+	Label      string `json:"label"` // chosen at the enrolment; never a patient's name
+	Signing    string `json:"signing"`
+	Created    Time   `json:"created"`
+}
+
+// Founding is all that a new store begins with. Every store of a practice gets
+// the same.
+type Founding struct {
+	Header    Header
+	Enrolment Enrolment
+	Owner     ed25519.PrivateKey
+	Sealed    map[string][]byte // key objects that are sealed already: SecretsKey, OwnerKey, HolderKey(...)
+}
+
+// Found makes store the practice's: the sealed keys first, the header last, so
+// that a store with a header is whole. A store that already is the practice's is
+// left as it is; one of another practice is refused.
+func Found(ctx context.Context, store *providers.Store, f Founding) error {
+	header, err := sign(headerDomain, f.Header, ownerSigner, f.Owner)
+	if err != nil {
+		return fmt.Errorf("found store: %w", err)
+	}
+	pc, err := sign(enrolmentDomain, f.Enrolment, ownerSigner, f.Owner)
+	if err != nil {
+		return fmt.Errorf("found store: %w", err)
+	}
+	switch _, err := store.Stat(ctx, HeaderKey, ""); {
+	case err == nil:
+		return fmt.Errorf("found store: %w: it already holds an offsite store", providers.ErrExist)
+	case !errors.Is(err, providers.ErrNotExist):
+		return fmt.Errorf("found store: %w", err)
+	}
+	f.Sealed[PCKey(f.Enrolment.PC)] = pc
+	for key, data := range f.Sealed {
+		if _, err := store.Create(ctx, key, data, noLease); err != nil {
+			return fmt.Errorf("found store: %w", err)
+		}
+	}
+	if _, err := store.Create(ctx, HeaderKey, header, noLease); err != nil {
+		return fmt.Errorf("found store: %w", err)
+	}
+	return nil
+}
+
+// ErrNoStore is what OpenHeader returns when nothing was founded here.
+var ErrNoStore = errors.New("there is no offsite store here")
+
+// ErrOtherStore is returned for a store of another practice.
+var ErrOtherStore = errors.New("the store belongs to another practice")
+
+// OpenHeader reads the store's header. With an owner key, the header must be
+// signed by it; without one, the header vouches for itself only.
+func OpenHeader(ctx context.Context, store *providers.Store, owner ed25519.PublicKey) (Header, error) {
+	data, _, err := store.Read(ctx, HeaderKey, "")
+	if errors.Is(err, providers.ErrNotExist) {
+		return Header{}, fmt.Errorf("open store: %w", ErrNoStore)
+	}
+	if err != nil {
+		return Header{}, fmt.Errorf("open store: %w", err)
+	}
+	h, err := parseHeader(data, owner)
+	if err != nil {
+		return Header{}, fmt.Errorf("open store: header: %w", err)
+	}
+	return h, nil
+}
+
+func parseHeader(data []byte, owner ed25519.PublicKey) (Header, error) {
+	if owner == nil {
+		var peek struct {
+			Payload struct {
+				Owner string `json:"owner"`
+			} `json:"payload"`
+		}
+		if err := json.Unmarshal(data, &peek); err != nil {
+			return Header{}, err
+		}
+		var err error
+		if owner, err = parsePublic(peek.Payload.Owner); err != nil {
+			return Header{}, err
+		}
+	}
+	var h Header
+	if err := open(headerDomain, data, trustOwner(owner), &h); err != nil {
+		return Header{}, err
+	}
+	if h.Format != FormatVersion || h.Naming != NamingV1 || h.Removable != Removable || !validID(h.Repository) {
+		return Header{}, fmt.Errorf("format %d is not one that this version reads", h.Format)
+	}
+	pub, err := parsePublic(h.Owner)
+	if err != nil {
+		return Header{}, err
+	}
+	if !pub.Equal(owner) {
+		return Header{}, ErrOtherStore
+	}
+	return h, nil
+}
+
+// OwnerKey returns the owner's public key that the header names.
+func (h Header) OwnerKey() (ed25519.PublicKey, error) { return parsePublic(h.Owner) }
+
+// Public writes a public signing key as documents hold it.
+func Public(k ed25519.PublicKey) string { return base64.StdEncoding.EncodeToString(k) }
+
+func parsePublic(s string) (ed25519.PublicKey, error) {
+	b, err := base64.StdEncoding.Strict().DecodeString(s)
+	if err != nil || len(b) != ed25519.PublicKeySize {
+		return nil, errors.New("signing key is not 32 bytes of base64")
+	}
+	return b, nil
+}
+
+// Trust knows whose signatures count: the PCs that the owner enrolled.
+type Trust struct {
+	repository string
+	pcs        map[string]ed25519.PublicKey
+}
+
+// LoadTrust reads the enrolments of a store. One that the owner did not sign is
+// an error, not an exception: it should not be there.
+func LoadTrust(ctx context.Context, store *providers.Store, h Header) (*Trust, error) {
+	owner, err := h.OwnerKey()
+	if err != nil {
+		return nil, fmt.Errorf("load enrolments: %w", err)
+	}
+	t := &Trust{repository: h.Repository, pcs: map[string]ed25519.PublicKey{}}
+	for o, err := range store.List(ctx, PCPrefix, "") {
+		if err != nil {
+			return nil, fmt.Errorf("load enrolments: %w", err)
+		}
+		data, _, err := store.Read(ctx, o.Key, o.Version)
+		if err != nil {
+			return nil, fmt.Errorf("load enrolments: %w", err)
+		}
+		if err := t.add(o.Key, data, owner); err != nil {
+			return nil, fmt.Errorf("load enrolments: %s: %w", o.Key, err)
+		}
+	}
+	return t, nil
+}
+
+func (t *Trust) add(key string, data []byte, owner ed25519.PublicKey) error {
+	var e Enrolment
+	if err := open(enrolmentDomain, data, trustOwner(owner), &e); err != nil {
+		return err
+	}
+	if e.Format != FormatVersion || e.Repository != t.repository || PCKey(e.PC) != key || !validID(e.PC) {
+		return errors.New("enrolment does not belong here")
+	}
+	pub, err := parsePublic(e.Signing)
+	if err != nil {
+		return err
+	}
+	t.pcs[e.PC] = pub
+	return nil
+}
+
+// PCs returns how many PCs are enrolled.
+func (t *Trust) PCs() int { return len(t.pcs) }
+
+func (t *Trust) key(signer string) (ed25519.PublicKey, error) {
+	k, ok := t.pcs[signer]
+	if !ok {
+		return nil, fmt.Errorf("%w: PC %.16q is not enrolled", seal.ErrUntrustedSigner, signer)
+	}
+	return k, nil
+}
+
+func trustOwner(owner ed25519.PublicKey) func(string) (ed25519.PublicKey, error) {
+	return func(signer string) (ed25519.PublicKey, error) {
+		if signer != ownerSigner {
+			return nil, fmt.Errorf("%w: want the owner key", seal.ErrUntrustedSigner)
+		}
+		return owner, nil
+	}
+}
+
+// sign writes v canonically into a signed envelope.
+func sign(domain string, v any, signer string, key ed25519.PrivateKey) ([]byte, error) {
+	payload, err := marshalCanonical(v)
+	if err != nil {
+		return nil, err
+	}
+	return seal.Sign(domain, payload, signer, key)
+}
+
+// open checks an envelope and reads its payload strictly into v.
+func open(domain string, data []byte, trust func(string) (ed25519.PublicKey, error), v any) error {
+	payload, _, err := seal.OpenSigned(domain, data, trust)
+	if err != nil {
+		return err
+	}
+	return unmarshalCanonical(payload, v)
+}
+
+// ListHolders returns the ids of the recovery holders of a store.
+func ListHolders(ctx context.Context, store *providers.Store) ([]string, error) {
+	var ids []string
+	for o, err := range store.List(ctx, HolderPrefix, "") {
+		if err != nil {
+			return nil, fmt.Errorf("list holders: %w", err)
+		}
+		id := strings.TrimSuffix(strings.TrimPrefix(o.Key, HolderPrefix), ".age")
+		if HolderKey(id) == o.Key {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
