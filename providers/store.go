@@ -62,7 +62,7 @@ func (s *Store) Create(ctx context.Context, key string, data []byte, lease time.
 			// Not applied, or removed meanwhile: try again.
 			return &Error{Op: "put", Key: key, Kind: ErrBusy, Err: err}
 		case cmpErr != nil:
-			return cmpErr
+			return unsettled(key, cmpErr)
 		case !same:
 			return &Error{Op: "put", Key: key, Kind: ErrConflict}
 		}
@@ -109,16 +109,25 @@ func (s *Store) Replace(ctx context.Context, key string, old Version, data []byt
 		obj, same, cmpErr := s.compare(ctx, key, data)
 		switch {
 		case cmpErr != nil && !errors.Is(cmpErr, ErrNotExist):
-			return cmpErr
+			return unsettled(key, cmpErr)
 		case same:
 			version = obj.Version
-			return nil
+			return s.ensureLease(ctx, key, obj, lease)
 		case cmpErr == nil && obj.Version == old && k != ErrConflict:
 			return &Error{Op: "put", Key: key, Kind: ErrBusy, Err: err} // not applied
 		}
 		return &Error{Op: "put", Key: key, Kind: ErrConflict}
 	})
 	return version, err
+}
+
+// unsettled is the answer when reading back failed for now: the write may stand.
+func unsettled(key string, err error) error {
+	switch KindOf(err) {
+	case ErrBusy, ErrUnreachable, ErrInDoubt:
+		return &Error{Op: "put", Key: key, Kind: ErrInDoubt, RetryAfter: retryAfter(err), Err: fmt.Errorf("read back: %w", err)}
+	}
+	return err
 }
 
 // compare tells whether the stored object holds data. Only equal bytes or an

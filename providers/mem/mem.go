@@ -45,6 +45,7 @@ type Mem struct {
 
 	mu      sync.Mutex
 	objects map[string][]*object // oldest version first; the last one is present
+	folders map[string]int       // how many keys lie below each folder
 	serial  int
 }
 
@@ -54,6 +55,7 @@ type object struct {
 	sum      [sha256.Size]byte
 	modified time.Time
 	lease    time.Time
+	harmed   bool // by Damage
 }
 
 // New makes an empty store.
@@ -68,7 +70,7 @@ func New(opt Options) *Mem {
 	if opt.Immutable == nil {
 		opt.Immutable = func(key string) bool { return strings.HasPrefix(key, "r/") }
 	}
-	return &Mem{opt: opt, objects: map[string][]*object{}}
+	return &Mem{opt: opt, objects: map[string][]*object{}, folders: map[string]int{}}
 }
 
 // Plain is the same store seen without leases and removal, as a bucket that has
@@ -144,10 +146,24 @@ func (m *Mem) Put(ctx context.Context, key string, data []byte, opt providers.Pu
 // checkFolders reports a key that is a folder of another one: a file system
 // cannot hold both.
 func (m *Mem) checkFolders(key string) {
-	for other := range m.objects {
-		if strings.HasPrefix(other, key+"/") || strings.HasPrefix(key, other+"/") {
-			m.opt.Report("put " + key + ": in the way of " + other)
-			return
+	if m.folders[key] > 0 {
+		m.opt.Report("put " + key + ": in the way of the keys below it")
+	}
+	for folder := range folders(key) {
+		if len(m.objects[folder]) > 0 {
+			m.opt.Report("put " + key + ": in the way of " + folder)
+		}
+		m.folders[folder]++
+	}
+}
+
+// folders yields the folders that key lies in.
+func folders(key string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range len(key) {
+			if key[i] == '/' && !yield(key[:i]) {
+				return
+			}
 		}
 	}
 }
@@ -184,7 +200,7 @@ func (m *Mem) Get(ctx context.Context, key string, v providers.Version, off, n i
 	if off < 0 || off > size || n > size-off {
 		return nil, fail("get", key, providers.ErrRange, "")
 	}
-	if off == 0 && n == size && sha256.Sum256(o.data) != o.sum {
+	if !o.harmed && off == 0 && n == size && sha256.Sum256(o.data) != o.sum {
 		m.opt.Report("get " + key + ": stored bytes changed")
 	}
 	return append([]byte{}, o.data[off:off+n]...), nil
@@ -259,6 +275,9 @@ func (m *Mem) Raise(ctx context.Context, key string, v providers.Version, until 
 	if err != nil {
 		return err
 	}
+	if until.Before(m.opt.Now()) {
+		m.opt.Report("raise " + key + ": the lease is over already")
+	}
 	if until.After(o.lease) {
 		o.lease = until
 	}
@@ -296,9 +315,18 @@ func (o *object) lapsed(now time.Time) bool { return !o.lease.IsZero() && o.leas
 
 func (m *Mem) drop(key string, o *object) {
 	rest := slices.DeleteFunc(m.objects[key], func(other *object) bool { return other == o })
-	if len(rest) == 0 {
-		delete(m.objects, key)
+	if len(rest) > 0 {
+		m.objects[key] = rest
 		return
 	}
-	m.objects[key] = rest
+	m.forget(key)
+}
+
+func (m *Mem) forget(key string) {
+	delete(m.objects, key)
+	for folder := range folders(key) {
+		if m.folders[folder]--; m.folders[folder] == 0 {
+			delete(m.folders, folder)
+		}
+	}
 }

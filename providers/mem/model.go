@@ -39,7 +39,7 @@ func (m *Mem) Objects() []providers.Object {
 func (m *Mem) Clone() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := &Mem{opt: m.opt, serial: m.serial, objects: make(map[string][]*object, len(m.objects))}
+	c := &Mem{opt: m.opt, serial: m.serial, objects: make(map[string][]*object, len(m.objects)), folders: maps.Clone(m.folders)}
 	for key, versions := range m.objects {
 		for _, o := range versions {
 			copied := *o
@@ -82,6 +82,7 @@ func (m *Mem) Damage(key string, off int) bool {
 		return false
 	}
 	o.data[off%len(o.data)] ^= 1
+	o.harmed = true
 	return true
 }
 
@@ -90,7 +91,9 @@ func (m *Mem) Damage(key string, off int) bool {
 func (m *Mem) Lose(key string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, ok := m.objects[key]
-	delete(m.objects, key)
-	return ok
+	if len(m.objects[key]) == 0 {
+		return false
+	}
+	m.forget(key)
+	return true
 }
