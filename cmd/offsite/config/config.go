@@ -1,0 +1,230 @@
+// Package config reads the one configuration file of offsite.
+//
+// It promises that a file it accepts means exactly what it says: every key is
+// known and stands once, every duration and size has a unit, every date exists,
+// every number is within its bounds, and relative paths are relative to the file.
+// Every mistake is reported at once, each with its line, the line's text and
+// what to write instead.
+//
+// It refuses secrets as values (they are named, env:NAME or file:PATH), YAML
+// anchors, aliases and tags, and more than one document. It opens no store and
+// looks at no other file, except where Secret.Resolve is called.
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// MaxFile bounds the file that Parse accepts; a configuration is a few KiB, and
+// anything near the bound is a wrong path on the command line.
+const MaxFile = 1 << 20
+
+// Config is the whole file. Example is its documentation.
+type Config struct {
+	Version   int       `yaml:"version" need:"yes" min:"1" max:"1"`
+	State     Path      `yaml:"state"`
+	UploadKey Path      `yaml:"upload_key"`
+	Source    Source    `yaml:"source" need:"yes"`
+	Stores    []Store   `yaml:"stores" need:"yes" max:"8"`
+	Schedule  Schedule  `yaml:"schedule"`
+	Retention Retention `yaml:"retention"`
+	Calendar  Calendar  `yaml:"calendar"`
+
+	file file
+	at   map[string]position
+}
+
+// Source is the folder or folders that form one backup.
+type Source struct {
+	Name     string   `yaml:"name" need:"yes"`
+	Profile  string   `yaml:"profile"`
+	Folders  []Path   `yaml:"folders" need:"yes" max:"64"`
+	Live     Path     `yaml:"live"`
+	Exclude  []string `yaml:"exclude" max:"256"`
+	Quiet    Duration `yaml:"quiet" min:"1s" max:"12h"`
+	Required []string `yaml:"required" max:"256"`
+}
+
+// Store is one bucket, container or folder. The keys below Address belong to
+// the scheme of the address; see schemeKeys.
+type Store struct {
+	Name       string  `yaml:"name" need:"yes"`
+	Address    Address `yaml:"address" need:"yes"`
+	Endpoint   string  `yaml:"endpoint"`
+	Region     string  `yaml:"region"`
+	AccessKey  Secret  `yaml:"access_key"`
+	SecretKey  Secret  `yaml:"secret_key"`
+	AccountKey Secret  `yaml:"account_key"`
+	Token      Secret  `yaml:"credentials"`
+}
+
+// Schedule says when watch works. Both times are local to Calendar.Zone.
+type Schedule struct {
+	At       TimeOfDay `yaml:"at"`
+	Deadline TimeOfDay `yaml:"deadline"`
+}
+
+// Retention says how many keepers of each class are wanted, and the insurances
+// against silence.
+type Retention struct {
+	BusinessDays   int      `yaml:"business_days" min:"1" max:"400"`
+	MonthEnds      int      `yaml:"month_ends" min:"0" max:"240"`
+	QuarterEnds    int      `yaml:"quarter_ends" min:"0" max:"120"`
+	FiscalYearEnds int      `yaml:"fiscal_year_ends" min:"0" max:"50"`
+	FiscalYearEnd  MonthDay `yaml:"fiscal_year_end"`
+	Floor          Duration `yaml:"floor" min:"7d" max:"3650d"`
+	WeeklyFloor    Duration `yaml:"weekly_floor" min:"14d" max:"3650d"`
+}
+
+// Calendar says which days are business days.
+type Calendar struct {
+	Country string      `yaml:"country"`
+	Zone    Zone        `yaml:"zone"`
+	Open    []Weekday   `yaml:"open" max:"7"`
+	CutOff  TimeOfDay   `yaml:"cut_off"`
+	Closed  []DateRange `yaml:"closed" max:"512"`
+	Extra   []Date      `yaml:"extra" max:"512"`
+}
+
+// Default is what holds for every key that the file leaves out.
+func Default() *Config {
+	return &Config{
+		Version:   1,
+		UploadKey: "upload.key",
+		Source:    Source{Profile: "generic", Quiet: Duration(2 * time.Minute)},
+		Retention: Retention{
+			BusinessDays: 10, MonthEnds: 12, QuarterEnds: 8, FiscalYearEnds: 7,
+			FiscalYearEnd: MonthDay{12, 31},
+			Floor:         Duration(30 * day), WeeklyFloor: Duration(90 * day),
+		},
+		Calendar: Calendar{
+			Country: "GB", Zone: "Europe/London",
+			Open:   []Weekday{Weekday(time.Monday), Weekday(time.Tuesday), Weekday(time.Wednesday), Weekday(time.Thursday), Weekday(time.Friday)},
+			CutOff: TimeOfDay{set: true, Hour: 5},
+		},
+	}
+}
+
+// Parse reads the file called name from data. Relative paths are taken relative
+// to the folder of name. The error is an Errors.
+func Parse(name string, data []byte) (*Config, error) {
+	c := Default()
+	d := newDecoder(name, data)
+	if root := d.parse(); root != nil {
+		d.structure(root, c)
+	}
+	c.file, c.at = d.file, d.at
+	if len(d.errs) == 0 {
+		c.check(d)
+	}
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	c.resolve(filepath.Dir(name))
+	return c, nil
+}
+
+// Problem reports something that only a caller can know to be wrong with the
+// value at key ("source.profile", "stores[1].address"), with its line.
+func (c *Config) Problem(key, problem, hint string) error {
+	d := decoder{file: c.file, at: c.at}
+	d.problemAt(key, problem, hint)
+	return d.err()
+}
+
+// StoreNamed returns the store called name and its number in the file.
+func (c *Config) StoreNamed(name string) (Store, int, bool) {
+	for i, s := range c.Stores {
+		if s.Name == name {
+			return s, i, true
+		}
+	}
+	return Store{}, 0, false
+}
+
+// resolve makes the paths absolute.
+func (c *Config) resolve(base string) {
+	abs := func(p *Path) {
+		if *p != "" && !filepath.IsAbs(string(*p)) {
+			*p = Path(filepath.Join(base, string(*p)))
+		}
+	}
+	abs(&c.State)
+	abs(&c.UploadKey)
+	abs(&c.Source.Live)
+	for i := range c.Source.Folders {
+		abs(&c.Source.Folders[i])
+	}
+	for i := range c.Stores {
+		if c.Stores[i].Address.Scheme == "dir" {
+			abs(&c.Stores[i].Address.Path)
+		}
+		for _, secret := range []*Secret{&c.Stores[i].AccessKey, &c.Stores[i].SecretKey, &c.Stores[i].AccountKey, &c.Stores[i].Token} {
+			if secret.Scheme == "file" {
+				p := Path(secret.Ref)
+				abs(&p)
+				secret.Ref = string(p)
+			}
+		}
+	}
+}
+
+// namePattern is the grammar of names of sources and stores: they go into flags,
+// file names of the state folder and reports.
+var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+
+const nameHint = "use 1 to 32 lower-case letters, digits and hyphens, such as nas or cloud-1"
+
+// schemeKeys are the keys of a store's block that each scheme of address takes.
+var schemeKeys = map[string]map[string]bool{
+	"dir":    {},
+	"s3":     {"endpoint": true, "region": true, "access_key": true, "secret_key": true},
+	"gs":     {"endpoint": true, "credentials": true},
+	"azblob": {"endpoint": true, "account_key": true},
+}
+
+// check finds what no single value shows.
+func (c *Config) check(d *decoder) {
+	if !namePattern.MatchString(c.Source.Name) {
+		d.problemAt("source.name", fmt.Sprintf("%q is not a name", c.Source.Name), nameHint)
+	}
+	seen := map[string]bool{}
+	for i, s := range c.Stores {
+		block := fmt.Sprintf("stores[%d]", i)
+		switch {
+		case !namePattern.MatchString(s.Name):
+			d.problemAt(block+".name", fmt.Sprintf("%q is not a name", s.Name), nameHint)
+		case seen[s.Name]:
+			d.problemAt(block+".name", fmt.Sprintf("two stores are called %q", s.Name), "give each store a name of its own")
+		}
+		seen[s.Name] = true
+		for _, key := range []string{"endpoint", "region", "access_key", "secret_key", "account_key", "credentials"} {
+			if _, ok := d.at[block+"."+key]; ok && !schemeKeys[s.Address.Scheme][key] {
+				d.problemAt(block+"."+key, fmt.Sprintf("a store at %s: takes no %s", s.Address.Scheme, key), "remove the line")
+			}
+		}
+		if (s.AccessKey == Secret{}) != (s.SecretKey == Secret{}) {
+			d.problemAt(block, "access_key and secret_key belong together", "give both, or neither to use the credentials of the environment")
+		}
+	}
+	if len(c.Calendar.Country) != 2 || strings.ToUpper(c.Calendar.Country) != c.Calendar.Country {
+		d.problemAt("calendar.country", fmt.Sprintf("%q is not a country code", c.Calendar.Country), "write two capital letters, such as GB")
+	}
+	open := map[Weekday]bool{}
+	for i, w := range c.Calendar.Open {
+		if open[w] {
+			d.problemAt(fmt.Sprintf("calendar.open[%d]", i), fmt.Sprintf("%s stands twice", w), "remove one of them")
+		}
+		open[w] = true
+	}
+	if c.Schedule.Deadline.IsSet() && !c.Schedule.At.IsSet() {
+		d.problemAt("schedule.deadline", "a deadline needs the time at which the wait begins", "add the key at")
+	}
+	if c.Schedule.Deadline.IsSet() && c.Schedule.Deadline == c.Schedule.At {
+		d.problemAt("schedule.deadline", "the deadline is the same time as at", "leave some hours between them")
+	}
+}
