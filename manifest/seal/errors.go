@@ -1,11 +1,6 @@
 package seal
 
-import (
-	"errors"
-	"fmt"
-
-	"filippo.io/age"
-)
+import "errors"
 
 // Kinds of refusal. Every error of this package that a caller can act on wraps
 // exactly one of them; callers use errors.Is.
@@ -14,7 +9,8 @@ var (
 	// again, minding keyboard layout and capitals, or use another holder's way in.
 	// Damage in the few bytes that carry the wrapped key looks the same.
 	ErrWrongPassphrase = errors.New("wrong passphrase")
-	// ErrNotForThisKey: intact as far as can be seen, but sealed to somebody else.
+	// ErrNotForThisKey: sealed to somebody else. Damage in the few bytes that carry
+	// the wrapped key looks the same; an object's name, the hash of its bytes, tells.
 	ErrNotForThisKey = errors.New("not sealed to this key")
 	// ErrDamaged: not what was written: cut off, changed, or not sealed data at all.
 	ErrDamaged = errors.New("damaged")
@@ -30,17 +26,3 @@ var (
 	// ErrKeyFileOpen: others on this machine can read the key file.
 	ErrKeyFileOpen = errors.New("key file is readable by others")
 )
-
-// openError turns an error of the age library into one of ours. Its text is left
-// out on purpose: it quotes lines of the file.
-func openError(what string, err error) error {
-	var none *age.NoIdentityMatchError
-	if errors.As(err, &none) {
-		return fmt.Errorf("open %s: %w", what, ErrNotForThisKey)
-	}
-	var outside *outsideError
-	if errors.As(err, &outside) {
-		return fmt.Errorf("open %s: %w", what, outside)
-	}
-	return fmt.Errorf("open %s: %w", what, ErrDamaged)
-}

@@ -198,7 +198,7 @@ func (u Unlock) identities() ([]age.Identity, error) {
 		ids = append(ids, outside{id})
 	}
 	if len(ids) == 0 {
-		return nil, errors.New("no passphrase and no key given")
+		return nil, fmt.Errorf("no passphrase and no key given: %w", ErrNotForThisKey)
 	}
 	return ids, nil
 }

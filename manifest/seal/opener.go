@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"filippo.io/age"
 )
@@ -29,38 +30,61 @@ func (o *Opener) Open(sealed []byte) ([]byte, error) { return o.Append(nil, seal
 func (o *Opener) Append(dst, sealed []byte) ([]byte, error) {
 	r, size, err := age.DecryptReaderAt(bytes.NewReader(sealed), int64(len(sealed)), o.ids...)
 	if err != nil {
-		return dst, openError("sealed data", err)
+		return dst, openError(err)
 	}
 	// size is below len(sealed), so a forged length cannot ask for more memory.
 	start := len(dst)
-	out := append(dst, make([]byte, size)...)
+	out := slices.Grow(dst, int(size))[:start+int(size)]
 	if size == 0 {
 		return out, nil
 	}
 	n, err := r.ReadAt(out[start:], 0)
 	if err != nil && !errors.Is(err, io.EOF) || n != int(size) {
 		clear(out[start:])
-		return dst, openError("sealed data", err)
+		return dst, openError(err)
 	}
 	return out, nil
 }
 
-// OpenAt opens sealed data of size bytes for reading at any offset. It returns
-// the plain bytes' length, already verified.
-func (o *Opener) OpenAt(src io.ReaderAt, size int64) (io.ReaderAt, int64, error) {
-	r, plain, err := age.DecryptReaderAt(src, size, o.ids...)
+// NewReader opens sealed data as a stream. Bytes already read are authentic, but
+// only io.EOF says that nothing is missing. An error of src comes back wrapped,
+// not as ErrDamaged.
+func (o *Opener) NewReader(src io.Reader) (io.Reader, error) {
+	r, err := age.Decrypt(sourceReader{src}, o.ids...)
 	if err != nil {
-		return nil, 0, openError("sealed data", err)
+		return nil, openError(err)
 	}
-	return r, plain, nil
+	return opened{r}, nil
 }
 
-// NewReader opens sealed data as a stream. Bytes already read are authentic, but
-// only io.EOF says that nothing is missing.
-func (o *Opener) NewReader(src io.Reader) (io.Reader, error) {
-	r, err := age.Decrypt(src, o.ids...)
-	if err != nil {
-		return nil, openError("sealed data", err)
+// opened turns the errors of an age stream into ours.
+type opened struct{ r io.Reader }
+
+func (o opened) Read(p []byte) (int, error) {
+	n, err := o.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = openError(err)
 	}
-	return r, nil
+	return n, err
+}
+
+// sourceError marks an error of the caller's source, so that a network failure is
+// not taken for damage.
+type sourceError struct{ err error }
+
+func (e *sourceError) Error() string { return "read source: " + e.err.Error() }
+func (e *sourceError) Unwrap() error { return e.err }
+
+func markSource(err error) error {
+	if err == nil || err == io.EOF || err == io.ErrUnexpectedEOF {
+		return err
+	}
+	return &sourceError{err}
+}
+
+type sourceReader struct{ r io.Reader }
+
+func (s sourceReader) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	return n, markSource(err)
 }

@@ -104,21 +104,30 @@ func room(header, sealed int) int {
 }
 
 func (s *Sealer) seal(what string, dst, plain []byte, size int, to ...age.Recipient) ([]byte, error) {
-	proof := &fileKey{Recipient: to[0], labelled: to[0].(age.RecipientWithLabels)}
-	defer proof.drop()
-	to = append([]age.Recipient{proof}, to[1:]...)
-	out, err := appendSealed(slices.Grow(dst, size), plain, to...)
+	out, key, err := sealUnproved(slices.Grow(dst, size), plain, to...)
 	if err != nil {
 		return dst, fmt.Errorf("seal %s: %w", what, err)
 	}
+	defer key.drop()
 	sealed := out[len(dst):]
 	if len(sealed) != size {
 		return dst, fmt.Errorf("seal %s: length is not the computed one: %w", what, ErrProof)
 	}
-	if err := s.prove(sealed, plain, proof.identity()); err != nil {
+	if err := s.prove(sealed, plain, key.identity()); err != nil {
 		return dst, fmt.Errorf("seal %s: %w", what, err)
 	}
 	return out, nil
+}
+
+// sealUnproved appends an age file to dst and returns its file key, to prove it with.
+func sealUnproved(dst, plain []byte, to ...age.Recipient) ([]byte, *fileKey, error) {
+	key := &fileKey{Recipient: to[0]}
+	out, err := appendSealed(dst, plain, append([]age.Recipient{key}, to[1:]...)...)
+	if err != nil {
+		key.drop()
+		return dst, nil, err
+	}
+	return out, key, nil
 }
 
 // prove opens sealed step by step and compares it with plain.
@@ -145,18 +154,18 @@ func (s *Sealer) prove(sealed, plain []byte, id age.Identity) error {
 // long as the run, and of 1.6 KB in every pack.
 type fileKey struct {
 	age.Recipient
-	labelled age.RecipientWithLabels
-	key      []byte
+	key []byte
 }
 
-func (f *fileKey) Wrap(key []byte) ([]*age.Stanza, error) {
-	f.key = bytes.Clone(key)
-	return f.Recipient.Wrap(key)
-}
-
+// WrapWithLabels passes the labels on: without them age would refuse the index
+// segments' second recipient.
 func (f *fileKey) WrapWithLabels(key []byte) ([]*age.Stanza, []string, error) {
 	f.key = bytes.Clone(key)
-	return f.labelled.WrapWithLabels(key)
+	if r, ok := f.Recipient.(age.RecipientWithLabels); ok {
+		return r.WrapWithLabels(key)
+	}
+	stanzas, err := f.Recipient.Wrap(key)
+	return stanzas, nil, err
 }
 
 func (f *fileKey) identity() age.Identity { return age.NewInjectedFileKeyIdentity(f.key) }

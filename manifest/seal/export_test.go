@@ -1,0 +1,12 @@
+package seal
+
+// PackWithFault seals like Pack, lets fault change the sealed bytes before the
+// proof, and returns what the proof says.
+func (s *Sealer) PackWithFault(plain []byte, fault func(sealed []byte)) error {
+	sealed, key, err := sealUnproved(nil, plain, s.restore)
+	if err != nil {
+		return err
+	}
+	fault(sealed)
+	return s.prove(sealed, plain, key.identity())
+}
