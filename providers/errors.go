@@ -44,7 +44,8 @@ var (
 	ErrInvalid error = &kind{"invalid request", fs.ErrInvalid}
 )
 
-func kinds() []error {
+// Kinds returns all kinds.
+func Kinds() []error {
 	return []error{ErrNotExist, ErrExist, ErrConflict, ErrInDoubt, ErrBusy, ErrUnreachable, ErrDenied,
 		ErrHeld, ErrCold, ErrCorrupt, ErrFull, ErrRange, ErrInvalid}
 }
@@ -122,7 +123,7 @@ func KindOf(err error) error {
 	if errors.As(err, &e) && e.Kind != nil {
 		return e.Kind
 	}
-	for _, k := range kinds() {
+	for _, k := range Kinds() {
 		if errors.Is(err, k) {
 			return k
 		}
