@@ -71,10 +71,10 @@ func (k *RestoreKey) Recipient() string { return k.id.Recipient().String() }
 func (k *RestoreKey) Opener() *Opener { return &Opener{ids: []age.Identity{k.id}} }
 
 // Format keeps the key out of logs and messages, whatever the verb.
-func (k *RestoreKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[restore key]") }
+func (k RestoreKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[restore key]") }
 
 // LogValue keeps the key out of structured logs.
-func (k *RestoreKey) LogValue() slog.Value { return slog.StringValue("[restore key]") }
+func (k RestoreKey) LogValue() slog.Value { return slog.StringValue("[restore key]") }
 
 // Owner is the key that signs the store header, the enrolment of PCs and changes
 // of recovery holders. Its text is kept sealed to the restore key.
@@ -121,7 +121,7 @@ func (o *Owner) Sign(domain string, payload []byte) ([]byte, error) {
 }
 
 // Format keeps the key out of logs and messages, whatever the verb.
-func (o *Owner) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[owner key]") }
+func (o Owner) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[owner key]") }
 
 // LogValue keeps the key out of structured logs.
-func (o *Owner) LogValue() slog.Value { return slog.StringValue("[owner key]") }
+func (o Owner) LogValue() slog.Value { return slog.StringValue("[owner key]") }

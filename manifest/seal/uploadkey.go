@@ -37,7 +37,7 @@ func NewUploadKey(repository, pc, restore string, secrets Secrets, owner ed25519
 	return k, nil
 }
 
-func (k *UploadKey) check() error {
+func (k UploadKey) check() error {
 	if err := checkID("repository", k.Repository); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (k *UploadKey) check() error {
 }
 
 // MarshalText writes the upload key file of FORMAT.md. The text is secret.
-func (k *UploadKey) MarshalText() ([]byte, error) {
+func (k UploadKey) MarshalText() ([]byte, error) {
 	if err := k.check(); err != nil {
 		return nil, fmt.Errorf("write upload key: %w", err)
 	}
@@ -106,10 +106,10 @@ func (k *UploadKey) Sign(domain string, payload []byte) ([]byte, error) {
 }
 
 // Format keeps the key out of logs and messages, whatever the verb.
-func (k *UploadKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[upload key of "+k.PC+"]") }
+func (k UploadKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[upload key of "+k.PC+"]") }
 
 // LogValue keeps the key out of structured logs.
-func (k *UploadKey) LogValue() slog.Value { return slog.StringValue("[upload key of " + k.PC + "]") }
+func (k UploadKey) LogValue() slog.Value { return slog.StringValue("[upload key of " + k.PC + "]") }
 
 // parseRestoreRecipient reads the public half of a restore key, in the one
 // spelling that age writes.
