@@ -96,7 +96,7 @@ var ErrOtherStore = errors.New("the store belongs to another practice")
 // OpenHeader reads the store's header. With an owner key, the header must be
 // signed by it; without one, the header vouches for itself only.
 func OpenHeader(ctx context.Context, store *providers.Store, owner ed25519.PublicKey) (Header, error) {
-	data, _, err := store.Read(ctx, HeaderKey, "")
+	data, err := store.Read(ctx, HeaderKey, "")
 	if errors.Is(err, providers.ErrNotExist) {
 		return Header{}, fmt.Errorf("open store: %w", ErrNoStore)
 	}
@@ -174,7 +174,7 @@ func LoadTrust(ctx context.Context, store *providers.Store, h Header) (*Trust, e
 		if err != nil {
 			return nil, fmt.Errorf("load enrolments: %w", err)
 		}
-		data, _, err := store.Read(ctx, o.Key, o.Version)
+		data, err := store.Read(ctx, o.Key, o.Version)
 		if err != nil {
 			return nil, fmt.Errorf("load enrolments: %w", err)
 		}

@@ -3,7 +3,6 @@ package manifest
 import (
 	"context"
 	"crypto/ed25519"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -49,7 +48,7 @@ const (
 	SegmentKind = "segment"
 )
 
-// Lease returns the receipt's line in a lease record.
+// ObjectLease returns the receipt's line in a lease record.
 func (s Stored) ObjectLease() ObjectLease {
 	kind := PackKind
 	if strings.HasPrefix(s.key, SegmentPrefix) {
@@ -57,15 +56,6 @@ func (s Stored) ObjectLease() ObjectLease {
 	}
 	// Rounded down: a record never promises more than the store was told.
 	return ObjectLease{Kind: kind, Pin: s.pin, Until: At(s.lease)}
-}
-
-// Receipt returns the receipt for an object that the store was seen to hold.
-func (o ObjectLease) Receipt() Stored {
-	key := PackKey(o.Pin.Name)
-	if o.Kind == SegmentKind {
-		key = SegmentKey(o.Pin.Name)
-	}
-	return Stored{pin: o.Pin, key: key, lease: o.Until.Time}
 }
 
 func (l *LeaseRecord) validate() error {
@@ -151,7 +141,7 @@ func ReadLeases(ctx context.Context, store *providers.Store, trust *Trust, sourc
 			return nil, after, nil, fmt.Errorf("list lease records: %w", err)
 		}
 		last = o.Key
-		data, _, err := store.Read(ctx, o.Key, o.Version)
+		data, err := store.Read(ctx, o.Key, o.Version)
 		if err != nil && !errors.Is(err, providers.ErrNotExist) && !errors.Is(err, providers.ErrCorrupt) {
 			return nil, after, nil, fmt.Errorf("read lease record %s: %w", o.Key, err)
 		}
@@ -181,6 +171,3 @@ func parseLeases(data []byte, source string, trust *Trust) (*LeaseRecord, error)
 	}
 	return &l, nil
 }
-
-// IDFrom makes an identifier, 16 hexadecimal digits, from 8 random bytes.
-func IDFrom(random [8]byte) string { return hex.EncodeToString(random[:]) }

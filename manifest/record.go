@@ -39,7 +39,7 @@ type Record struct {
 	Source     string    `json:"source"`
 	PC         string    `json:"pc"`
 	Seq        uint64    `json:"seq"`
-	Prev       string    `json:"prev"` // SHA-256 of the previous record of this source in this store; "" for the first
+	Prev       string    `json:"prev"` // SHA-256 of the record before it in this store; "" if there is none to read
 	Time       Time      `json:"time"` // when the set was judged, by the PC's clock
 	Date       string    `json:"date"` // business date, YYYY-MM-DD
 	Revision   int       `json:"revision"`
@@ -170,8 +170,8 @@ func (r *Record) validate() error {
 	if r.Seq == 0 || r.Seq > 99999999 {
 		return errors.New("sequence number out of range")
 	}
-	if (r.Prev == "") != (r.Seq == 1) {
-		return errors.New("only the first record has no previous one")
+	if r.Seq == 1 && r.Prev != "" {
+		return errors.New("the first record names a previous one")
 	}
 	if r.Prev != "" {
 		if _, ok := ParseName(r.Prev); !ok {

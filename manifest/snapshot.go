@@ -1,14 +1,17 @@
 package manifest
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
 	"offsite/manifest/pack"
+	"offsite/manifest/seal"
 	"offsite/providers"
 )
 
@@ -149,7 +152,7 @@ func pins(stored []Stored, expiry time.Time) ([]Pin, error) {
 
 // ReadRecord reads and checks the record at key.
 func ReadRecord(ctx context.Context, store *providers.Store, trust *Trust, key string, v providers.Version) (Ref, error) {
-	data, got, err := store.Read(ctx, key, v)
+	data, err := store.Read(ctx, key, v)
 	if err != nil {
 		return Ref{}, fmt.Errorf("read record %s: %w", key, err)
 	}
@@ -157,7 +160,7 @@ func ReadRecord(ctx context.Context, store *providers.Store, trust *Trust, key s
 	if err != nil {
 		return Ref{}, fmt.Errorf("read record %s: %w: %w", key, providers.ErrCorrupt, err)
 	}
-	return Ref{Record: *rec, Key: key, Version: got, Digest: digest(data), Size: int64(len(data))}, nil
+	return Ref{Record: *rec, Key: key, Version: v, Digest: digest(data), Size: int64(len(data))}, nil
 }
 
 // ParseRecord checks signature, form and place of a record's stored bytes.
@@ -213,4 +216,25 @@ func List(ctx context.Context, store *providers.Store, trust *Trust, source stri
 		}
 	}
 	return refs, bad, nil
+}
+
+// ReadSegment reads, checks and opens the index segment that pin names.
+func ReadSegment(ctx context.Context, store *providers.Store, opener *seal.Opener, pin Pin) (*pack.Segment, error) {
+	key := SegmentKey(pin.Name)
+	sealed, err := store.Read(ctx, key, pin.Version)
+	if err != nil {
+		return nil, fmt.Errorf("read index segment %s: %w", key, err)
+	}
+	if int64(len(sealed)) != pin.Size || pack.NameOf(sealed) != pin.Name {
+		return nil, fmt.Errorf("read index segment %s: %w: the bytes are not those of its name", key, providers.ErrCorrupt)
+	}
+	plain, size, err := opener.OpenAt(bytes.NewReader(sealed), int64(len(sealed)))
+	if err != nil {
+		return nil, fmt.Errorf("open index segment %s: %w", key, err)
+	}
+	s, err := pack.DecodeSegment(io.NewSectionReader(plain, 0, size), size)
+	if err != nil {
+		return nil, fmt.Errorf("read index segment %s: %w: %w", key, providers.ErrCorrupt, err)
+	}
+	return s, nil
 }
