@@ -1,0 +1,18 @@
+package dir
+
+import (
+	"os"
+	"syscall"
+)
+
+// WithoutLinks makes d behave as on a file system without hard links.
+func WithoutLinks(d *Dir) {
+	d.link = func(*os.Root, string, string) error { return noLinksError }
+}
+
+// Unlinkable makes d fail to give a file its name.
+func Unlinkable(d *Dir, err error) {
+	d.link = func(*os.Root, string, string) error { return err }
+}
+
+var noLinksError error = &os.LinkError{Op: "link", Err: syscall.EXDEV}
