@@ -11,11 +11,12 @@ import (
 
 // Error is one mistake in the file.
 type Error struct {
-	File         string // base name
-	Line, Column int    // from 1; 0: the file as a whole
-	Problem      string
-	Source       string // the line's text, without secrets
-	Hint         string // what to write instead; may be empty
+	File    string `json:"file"` // base name
+	Line    int    `json:"line"` // from 1; 0: the file as a whole
+	Column  int    `json:"column"`
+	Problem string `json:"problem"`
+	Source  string `json:"source"` // the line's text, without secrets
+	Hint    string `json:"hint"`   // what to write instead; may be empty
 }
 
 // Error describes the mistake with its place, the line and a mark below it.

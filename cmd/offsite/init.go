@@ -1,0 +1,401 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"offsite/cmd/offsite/config"
+	"offsite/manifest"
+	"offsite/manifest/seal"
+	"offsite/providers"
+	"offsite/providers/dir"
+)
+
+// initFlags are what init is told.
+type initFlags struct {
+	name           string
+	sources        []string
+	profile        string
+	stores         []string
+	passphraseFile string
+	holders        []string
+	country, zone  string
+}
+
+type initAnswer struct {
+	Config     string        `json:"config"`
+	UploadKey  string        `json:"upload_key"`
+	Repository string        `json:"repository"`
+	PC         string        `json:"pc"`
+	Stores     []string      `json:"stores"`
+	Holders    []holderShort `json:"holders"`
+}
+
+type holderShort struct {
+	ID          string `json:"id"`
+	Kind        string `json:"kind"`
+	PostQuantum bool   `json:"post_quantum"`
+}
+
+func (i initAnswer) text(w io.Writer) {
+	fmt.Fprintf(w, "The practice's backup is set up.\n\n")
+	fmt.Fprintf(w, "  configuration  %s\n  upload key     %s\n", i.Config, i.UploadKey)
+	for _, s := range i.Stores {
+		fmt.Fprintf(w, "  store          %s\n", s)
+	}
+	for _, h := range i.Holders {
+		note := ""
+		if !h.PostQuantum {
+			note = " (a future quantum computer may open it)"
+		}
+		fmt.Fprintf(w, "  holder         %s%s\n", h.ID, note)
+	}
+	fmt.Fprintf(w, `
+The restore key is not on this computer: only the recovery holders can unlock
+it. Without them nobody, the makers of this program included, can restore.
+
+Next:
+  1. read the configuration, above all the calendar and the retention
+  2. offsite key sheet     print the recovery sheet and keep it elsewhere
+  3. offsite run           save the first backup
+  4. offsite restore latest --to DIR    see that it comes back
+`)
+}
+
+func (a *app) initVerb() verb {
+	var f initFlags
+	return verb{
+		use:   "init --source DIR --store ADDRESS [flags]",
+		short: "set up a practice: keys, stores and a commented configuration",
+		long: `Makes the restore key and seals it to the recovery holders, founds every store,
+and writes the upload key and the configuration. It replaces nothing that exists.`,
+		example: `  offsite init --source /srv/databackup --profile exact --store dir:/mnt/nas/offsite \
+    --recovery-passphrase-file passphrase.txt`,
+		exits: []int{exitDone, exitFailed, exitUsage, exitStore},
+		flags: func(s *pflag.FlagSet) {
+			s.StringVar(&f.name, "name", "practice", "the `NAME` of the source in reports")
+			s.StringArrayVar(&f.sources, "source", nil, "a `DIR` that the practice system writes its backup to; may be given again")
+			s.StringVar(&f.profile, "profile", "generic", "how a finished backup is recognised: `NAME` of a profile")
+			s.StringArrayVar(&f.stores, "store", nil, "the `ADDRESS` of a store, such as dir:PATH; may be given again")
+			s.StringVar(&f.passphraseFile, "recovery-passphrase-file", "", "a `FILE` with the passphrase of a recovery holder")
+			s.StringArrayVar(&f.holders, "holder", nil, "a recovery holder's public `KEY` (age1... or ssh-...); may be given again")
+			s.StringVar(&f.country, "country", "GB", "the two-letter `CODE` of the country")
+			s.StringVar(&f.zone, "zone", "", "the practice's time `ZONE`; needed where a country has several")
+		},
+		run: func(ctx context.Context, _ []string) (answer, error) { return a.initialise(ctx, f) },
+	}
+}
+
+// customs are a country's zone and the usual end of its fiscal year. Countries
+// with several zones have none here.
+var customs = map[string]struct{ zone, fiscalYearEnd string }{
+	"GB": {"Europe/London", "12-31"}, "IE": {"Europe/Dublin", "12-31"}, "NL": {"Europe/Amsterdam", "12-31"},
+	"DE": {"Europe/Berlin", "12-31"}, "FR": {"Europe/Paris", "12-31"}, "NZ": {"Pacific/Auckland", "03-31"},
+	"AU": {"", "06-30"}, "US": {"", "12-31"}, "CA": {"", "12-31"},
+}
+
+// plan is init's work, checked before anything is written.
+type plan struct {
+	config, uploadKey string
+	text              []byte
+	stores            []config.NamedAddress
+	holders           []seal.Holder
+}
+
+func (a *app) initialise(ctx context.Context, f initFlags) (answer, error) {
+	p, err := a.planInit(f)
+	if err != nil {
+		return nil, err
+	}
+	// Every store is opened before a key is made, so that a mistyped address
+	// leaves nothing behind but perhaps an empty folder.
+	var stores []*providers.Store
+	for _, s := range p.stores {
+		store, err := createStore(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		stores = append(stores, store)
+	}
+	founding, upload, holders, err := a.makeKeys(p)
+	if err != nil {
+		return nil, err
+	}
+	text, err := upload.MarshalText()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
+	if err := os.MkdirAll(filepath.Dir(p.config), 0o755); err != nil {
+		return nil, fmt.Errorf("make folder of the configuration: %w", err)
+	}
+	// The key comes first: a store without its key is of no use, a key without a
+	// store does no harm.
+	if err := seal.WriteKeyFile(p.uploadKey, text); err != nil {
+		return nil, err
+	}
+	for i, store := range stores {
+		if err := manifest.Found(ctx, store, founding); err != nil {
+			if i == 0 {
+				return nil, errors.Join(fmt.Errorf("store %s: %w", p.stores[i].Name, err), os.Remove(p.uploadKey))
+			}
+			return nil, fail(exitStore, fmt.Errorf("store %s: %w", p.stores[i].Name, err),
+				"the stores before it are founded already: empty them, remove "+p.uploadKey+", and begin again")
+		}
+	}
+	if err := writeNew(p.config, p.text); err != nil {
+		return nil, fmt.Errorf("write configuration: %w", err)
+	}
+	ans := initAnswer{Config: p.config, UploadKey: p.uploadKey, Repository: upload.Repository, PC: upload.PC, Holders: holders}
+	for _, s := range p.stores {
+		ans.Stores = append(ans.Stores, s.Address.String())
+	}
+	return ans, nil
+}
+
+// planInit checks the flags and finds the places.
+func (a *app) planInit(f initFlags) (*plan, error) {
+	if len(f.sources) == 0 || len(f.stores) == 0 {
+		return nil, wrongUse("init needs a source and a store", "give --source DIR and --store ADDRESS", "to read more: offsite init --help")
+	}
+	file, err := a.configPath()
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{config: file, uploadKey: filepath.Join(filepath.Dir(file), "upload.key")}
+	for _, name := range []string{p.config, p.uploadKey} {
+		if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+			return nil, wrongUse(name+" exists already", "offsite init replaces nothing: name another place with --config FILE")
+		}
+	}
+	v := config.Values{Name: f.name, Profile: f.profile, Country: f.country, Zone: f.zone,
+		FiscalYearEnd: "12-31", State: config.DefaultState(a.env, file), UploadKey: p.uploadKey}
+	if c, ok := customs[f.country]; ok {
+		v.FiscalYearEnd = c.fiscalYearEnd
+		if v.Zone == "" {
+			v.Zone = c.zone
+		}
+	}
+	if v.Zone == "" {
+		return nil, wrongUse("the time zone is not known", "give --zone, such as --zone America/New_York")
+	}
+	for _, s := range f.sources {
+		abs, err := filepath.Abs(s)
+		if err != nil {
+			return nil, fmt.Errorf("find source: %w", err)
+		}
+		if info, err := os.Stat(abs); err != nil || !info.IsDir() {
+			return nil, wrongUse("the source "+abs+" is not a folder", "name the folder that the practice system writes its backup to")
+		}
+		v.Folders = append(v.Folders, abs)
+	}
+	if v.Stores, err = namedStores(f.stores); err != nil {
+		return nil, err
+	}
+	p.stores = v.Stores
+	if p.text, err = config.Render(v); err != nil {
+		return nil, err
+	}
+	p.holders, err = a.newHolders(f)
+	return p, err
+}
+
+// namedStores reads addresses and gives the stores names.
+func namedStores(texts []string) ([]config.NamedAddress, error) {
+	var out []config.NamedAddress
+	used := map[string]int{}
+	for _, text := range texts {
+		var s config.NamedAddress
+		if err := s.Address.UnmarshalText([]byte(text)); err != nil {
+			var v *config.ValueError
+			if errors.As(err, &v) {
+				return nil, wrongUse("--store: "+v.Problem, v.Hint)
+			}
+			return nil, err
+		}
+		if s.Address.Scheme == "dir" {
+			abs, err := filepath.Abs(string(s.Address.Path))
+			if err != nil {
+				return nil, fmt.Errorf("find store: %w", err)
+			}
+			s.Address.Path = config.Path(abs)
+		}
+		s.Name = map[string]string{"dir": "folder", "s3": "s3", "gs": "gcs", "azblob": "azure"}[s.Address.Scheme]
+		if used[s.Name]++; used[s.Name] > 1 {
+			s.Name = fmt.Sprintf("%s-%d", s.Name, used[s.Name])
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// newHolders prepares the recovery holders, asking for a passphrase when the
+// flags name nobody.
+func (a *app) newHolders(f initFlags) ([]seal.Holder, error) {
+	var out []seal.Holder
+	for _, public := range f.holders {
+		h, err := seal.RecipientHolder(public, a.askPerson())
+		if err != nil {
+			return nil, fail(exitUsage, err, "give a public key: age1pq1..., age1... or ssh-ed25519 ...")
+		}
+		out = append(out, h)
+	}
+	pass := ""
+	var err error
+	switch {
+	case f.passphraseFile != "":
+		pass, err = readPassphrase(f.passphraseFile)
+	case len(out) == 0:
+		pass, err = a.newPassphrase()
+	default:
+		return out, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	h, err := seal.PassphraseHolder(pass, 0)
+	if err != nil {
+		return nil, fail(exitUsage, err, "take five or more words that nobody would guess")
+	}
+	return append(out, h), nil
+}
+
+// newPassphrase asks for a passphrase twice.
+func (a *app) newPassphrase() (string, error) {
+	if _, ok := terminal(a.stdin); !ok || a.yes {
+		return "", wrongUse("nobody could unlock the restore key", "give --recovery-passphrase-file FILE or --holder KEY")
+	}
+	first, err := a.ask("New recovery passphrase: ")
+	if err != nil {
+		return "", err
+	}
+	second, err := a.ask("The same again: ")
+	if err != nil {
+		return "", err
+	}
+	if first != second {
+		return "", wrongUse("the two passphrases differ")
+	}
+	return first, nil
+}
+
+// createStore makes or opens the place of a new store.
+func createStore(ctx context.Context, s config.NamedAddress) (*providers.Store, error) {
+	if s.Address.Scheme != "dir" {
+		return nil, fail(exitUsage, fmt.Errorf("--store %s", s.Address), onlyFolders)
+	}
+	d, err := dir.Create(string(s.Address.Path))
+	if errors.Is(err, providers.ErrExist) {
+		return nil, fail(exitUsage, fmt.Errorf("%s holds other files", s.Address.Path), "name a new or an empty folder")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store %s: %w", s.Address, err)
+	}
+	store := providers.NewStore(d, providers.Options{})
+	switch _, err := store.Stat(ctx, manifest.HeaderKey, ""); {
+	case err == nil:
+		return nil, fail(exitUsage, fmt.Errorf("%s is a store already", s.Address), "name a new or an empty folder")
+	case !errors.Is(err, providers.ErrNotExist):
+		return nil, fmt.Errorf("store %s: %w", s.Address, err)
+	}
+	return store, nil
+}
+
+// makeKeys makes every key of a new practice. The restore key and the owner key
+// leave this function only sealed.
+func (a *app) makeKeys(p *plan) (f manifest.Founding, upload *seal.UploadKey, holders []holderShort, err error) {
+	restore, err := seal.NewRestoreKey()
+	if err != nil {
+		return f, nil, nil, err
+	}
+	owner, err := seal.NewOwner()
+	if err != nil {
+		return f, nil, nil, err
+	}
+	secrets, err := seal.NewSecrets()
+	if err != nil {
+		return f, nil, nil, err
+	}
+	upload, err = seal.NewUploadKey(seal.NewID(), seal.NewID(), restore.Recipient(), secrets, owner.Public())
+	if err != nil {
+		return f, nil, nil, err
+	}
+	sealed := map[string][]byte{}
+	plain, err := secrets.MarshalText()
+	if err != nil {
+		return f, nil, nil, err
+	}
+	for key, text := range map[string][]byte{manifest.SecretsKey: plain, manifest.OwnerKey: owner.Text()} {
+		if sealed[key], err = seal.SealTo(restore.Recipient(), text); err != nil {
+			return f, nil, nil, err
+		}
+		clear(text)
+	}
+	for _, h := range p.holders {
+		id := string(h.Kind) + "-" + seal.NewID()[:8]
+		if sealed[manifest.HolderKey(id)], err = seal.SealToHolder(restore, h); err != nil {
+			return f, nil, nil, err
+		}
+		holders = append(holders, holderShort{ID: id, Kind: string(h.Kind), PostQuantum: h.PostQuantum})
+	}
+	label, err := os.Hostname()
+	if err != nil {
+		label = ""
+	}
+	signing, err := ownerSigning(owner)
+	if err != nil {
+		return f, nil, nil, err
+	}
+	now := manifest.At(a.now())
+	return manifest.Founding{
+		Header: manifest.Header{
+			Format: manifest.FormatVersion, Repository: upload.Repository, Created: now, Owner: manifest.Public(owner.Public()),
+			Restore: restore.Recipient(), Naming: manifest.NamingV1, Removable: manifest.Removable,
+		},
+		Enrolment: manifest.Enrolment{
+			Format: manifest.FormatVersion, Repository: upload.Repository, PC: upload.PC, Label: label,
+			Signing: manifest.Public(upload.Public()), Created: now,
+		},
+		Owner:  signing,
+		Sealed: sealed,
+	}, upload, holders, nil
+}
+
+// ownerSigning returns the private half of the owner key, from its written form.
+func ownerSigning(owner *seal.Owner) (ed25519.PrivateKey, error) {
+	text := owner.Text()
+	defer clear(text)
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "signing: "); ok {
+			seed, err := hex.DecodeString(strings.TrimSpace(value))
+			if err == nil && len(seed) == ed25519.SeedSize {
+				return ed25519.NewKeyFromSeed(seed), nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("read owner key: %w", seal.ErrKeyText)
+}
+
+// writeNew writes a file that must not exist yet.
+func writeNew(name string, data []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return errors.Join(err, os.Remove(name))
+	}
+	return nil
+}

@@ -1,0 +1,364 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"offsite/cmd/offsite/config"
+	"offsite/manifest"
+	"offsite/manifest/seal"
+	"offsite/providers"
+	"offsite/providers/dir"
+)
+
+// configPath is the file that --config, OFFSITE_CONFIG or the system's custom names.
+func (a *app) configPath() (string, error) {
+	name := a.configFile
+	if name == "" {
+		name = config.DefaultFile(a.env)
+	}
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return "", fmt.Errorf("find configuration: %w", err)
+	}
+	return abs, nil
+}
+
+// loadConfig reads the configuration.
+func (a *app) loadConfig() (*config.Config, error) {
+	name, err := a.configPath()
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fail(exitUsage, fmt.Errorf("there is no configuration at %s", name),
+			"offsite init makes one; --config FILE or OFFSITE_CONFIG names another place")
+	}
+	if err != nil {
+		return nil, fail(exitUsage, fmt.Errorf("read configuration: %w", err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, config.MaxFile+1))
+	if err != nil {
+		return nil, fail(exitUsage, fmt.Errorf("read configuration: %w", err))
+	}
+	c, err := config.Parse(name, data)
+	if err != nil {
+		return nil, err
+	}
+	if c.State == "" {
+		c.State = config.Path(config.DefaultState(a.env, name))
+	}
+	return c, nil
+}
+
+// loadUploadKey reads the key that the configuration names.
+func loadUploadKey(c *config.Config) (*seal.UploadKey, error) {
+	text, err := seal.ReadKeyFile(string(c.UploadKey))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fail(exitUsage, fmt.Errorf("there is no upload key at %s", c.UploadKey), "offsite init makes one")
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
+	return seal.ParseUploadKey(text)
+}
+
+// onlyFolders is what is said of an address that this version cannot open.
+const onlyFolders = "this version opens dir: addresses only"
+
+// openAddress opens the store at an address.
+func openAddress(name string, at config.Address) (*providers.Store, error) {
+	if at.Scheme != "dir" {
+		return nil, fail(exitUsage, fmt.Errorf("store %s is at %s", name, at), onlyFolders)
+	}
+	d, err := dir.Open(string(at.Path))
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", name, err)
+	}
+	return providers.NewStore(d, providers.Options{}), nil
+}
+
+// chosenStores are the configured stores that --store leaves.
+func (a *app) chosenStores(c *config.Config) ([]config.Store, error) {
+	if a.store == "" {
+		return c.Stores, nil
+	}
+	s, _, ok := c.StoreNamed(a.store)
+	if !ok {
+		var names []string
+		for _, s := range c.Stores {
+			names = append(names, s.Name)
+		}
+		hint := "the stores are " + strings.Join(names, ", ")
+		if near := config.Nearest(a.store, names); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		return nil, wrongUse("there is no store "+quoted(a.store)+" in the configuration", hint)
+	}
+	return []config.Store{s}, nil
+}
+
+// readFrom returns the one store that a reading verb uses: the one that --store
+// names, by name or by address, else the first. With an address no configuration
+// is needed, which is how one restores on a new computer.
+func (a *app) readFrom() (config.Store, *config.Config, error) {
+	if strings.Contains(a.store, ":") {
+		s := config.Store{Name: a.store}
+		if err := s.Address.UnmarshalText([]byte(a.store)); err != nil {
+			var v *config.ValueError
+			if errors.As(err, &v) {
+				return s, nil, wrongUse("--store: "+v.Problem, v.Hint)
+			}
+			return s, nil, err
+		}
+		return s, nil, nil
+	}
+	c, err := a.loadConfig()
+	if err != nil {
+		return config.Store{}, nil, err
+	}
+	stores, err := a.chosenStores(c)
+	if err != nil {
+		return config.Store{}, nil, err
+	}
+	return stores[0], c, nil
+}
+
+// library is a store opened for reading.
+type library struct {
+	name   string
+	store  *providers.Store
+	header manifest.Header
+	trust  *manifest.Trust
+	key    *seal.RestoreKey // nil unless a restore key was asked for
+}
+
+// openLibrary opens the store to read from. With unlock it also gets the restore
+// key, and then believes the header only if the owner key, which only the restore
+// key opens, signed it. Without, the upload key says who the owner is, and with
+// neither the header vouches for itself.
+func (a *app) openLibrary(ctx context.Context, unlock *keyFlags) (*library, error) {
+	at, c, err := a.readFrom()
+	if err != nil {
+		return nil, err
+	}
+	store, err := openAddress(at.Name, at.Address)
+	if err != nil {
+		return nil, err
+	}
+	l := &library{name: at.Name, store: store}
+	switch {
+	case unlock != nil:
+		if l.key, err = a.restoreKey(ctx, store, unlock); err != nil {
+			return nil, err
+		}
+		owner, err := openOwner(ctx, store, l.key)
+		if err != nil {
+			return nil, err
+		}
+		l.header, err = manifest.OpenHeader(ctx, store, owner.Public())
+		if err != nil {
+			return nil, err
+		}
+	case c != nil:
+		upload, err := loadUploadKey(c)
+		if err != nil {
+			return nil, err
+		}
+		if l.header, err = manifest.OpenHeader(ctx, store, upload.Owner); err != nil {
+			return nil, err
+		}
+	default:
+		if l.header, err = manifest.OpenHeader(ctx, store, nil); err != nil {
+			return nil, err
+		}
+	}
+	l.trust, err = manifest.LoadTrust(ctx, store, l.header)
+	return l, err
+}
+
+// openOwner opens the owner key with the restore key.
+func openOwner(ctx context.Context, store *providers.Store, key *seal.RestoreKey) (*seal.Owner, error) {
+	sealed, err := store.Read(ctx, manifest.OwnerKey, "")
+	if err != nil {
+		return nil, fmt.Errorf("read owner key: %w", err)
+	}
+	text, err := key.Opener().Open(sealed)
+	if err != nil {
+		return nil, fmt.Errorf("open owner key: %w", err)
+	}
+	defer clear(text)
+	return seal.ParseOwner(text)
+}
+
+// keyFlags are the ways to give the restore key.
+type keyFlags struct {
+	restoreKey     string
+	passphraseFile string
+	identity       string
+}
+
+func (k *keyFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&k.restoreKey, "restore-key", "", "a `FILE` with the restore key, as on the recovery sheet")
+	f.StringVar(&k.passphraseFile, "recovery-passphrase-file", "", "a `FILE` with a recovery holder's passphrase")
+	f.StringVar(&k.identity, "holder-key", "", "a `FILE` with a recovery holder's age or ssh key")
+}
+
+// maxHolderFile bounds the files that unlock.
+const maxHolderFile = 64 << 10
+
+// restoreKey gets the restore key: from its own file, or from a recovery holder's
+// copy in the store, opened with what the flags name or with a passphrase that is
+// asked for.
+func (a *app) restoreKey(ctx context.Context, store *providers.Store, k *keyFlags) (*seal.RestoreKey, error) {
+	given := 0
+	for _, s := range []string{k.restoreKey, k.passphraseFile, k.identity} {
+		if s != "" {
+			given++
+		}
+	}
+	if given > 1 {
+		return nil, wrongUse("the restore key is given twice", "use one of --restore-key, --recovery-passphrase-file and --holder-key")
+	}
+	if k.restoreKey != "" {
+		text, err := readSmall(k.restoreKey)
+		if err != nil {
+			return nil, fail(exitUsage, fmt.Errorf("read restore key: %w", err))
+		}
+		defer clear(text)
+		return seal.ParseRestoreKey(text)
+	}
+	unlock, err := a.unlock(k)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := manifest.ListHolders(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) == 0 {
+		return nil, fmt.Errorf("list holders: %w", manifest.ErrNoStore)
+	}
+	var last error
+	for _, id := range ids {
+		sealed, err := store.Read(ctx, manifest.HolderKey(id), "")
+		if err != nil {
+			return nil, fmt.Errorf("read holder %s: %w", id, err)
+		}
+		key, err := seal.OpenHolder(sealed, unlock)
+		if err == nil {
+			return key, nil
+		}
+		// A wrong passphrase says more than a file that was not meant for it.
+		if last == nil || errors.Is(err, seal.ErrWrongPassphrase) {
+			last = err
+		}
+	}
+	return nil, last
+}
+
+// unlock gathers what opens a holder's copy of the restore key.
+func (a *app) unlock(k *keyFlags) (seal.Unlock, error) {
+	switch {
+	case k.passphraseFile != "":
+		pass, err := readPassphrase(k.passphraseFile)
+		return seal.Unlock{Passphrase: pass}, err
+	case k.identity != "":
+		text, err := readSmall(k.identity)
+		if err != nil {
+			return seal.Unlock{}, fail(exitUsage, fmt.Errorf("read holder's key: %w", err))
+		}
+		if bytes.Contains(text, []byte("PRIVATE KEY-----")) {
+			return seal.Unlock{SSHKey: text, SSHPassphrase: func() ([]byte, error) {
+				p, err := a.ask("Passphrase of the ssh key: ")
+				return []byte(p), err
+			}}, nil
+		}
+		return seal.Unlock{Identities: text, Ask: a.askPerson()}, nil
+	}
+	pass, err := a.ask("Recovery passphrase: ")
+	return seal.Unlock{Passphrase: pass}, err
+}
+
+// askPerson lets hardware keys talk to the person at the terminal.
+func (a *app) askPerson() seal.Ask {
+	return seal.Ask{
+		Show:  func(message string) error { a.say("%s", message); return nil },
+		Value: func(prompt string, _ bool) (string, error) { return a.ask(prompt + ": ") },
+	}
+}
+
+// ask asks for a secret at the terminal, without showing it.
+func (a *app) ask(prompt string) (string, error) {
+	fd, ok := terminal(a.stdin)
+	if !ok || a.yes {
+		return "", wrongUse("the restore key is needed, and there is nobody to ask",
+			"give --restore-key FILE, --recovery-passphrase-file FILE or --holder-key FILE")
+	}
+	fmt.Fprint(a.stderr, prompt)
+	secret, err := term.ReadPassword(fd)
+	fmt.Fprintln(a.stderr)
+	if err != nil {
+		return "", fmt.Errorf("read from terminal: %w", err)
+	}
+	return string(secret), nil
+}
+
+// confirm asks a question that --yes answers.
+func (a *app) confirm(question string) error {
+	if a.yes {
+		return nil
+	}
+	if _, ok := terminal(a.stdin); !ok {
+		return wrongUse("this needs a confirmation, and there is nobody to ask", "read what it does, then add --yes")
+	}
+	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
+	line, err := bufio.NewReader(io.LimitReader(a.stdin, 1000)).ReadString('\n')
+	if err != nil {
+		return fmt.Errorf("read from terminal: %w", err)
+	}
+	if s := strings.ToLower(strings.TrimSpace(line)); s != "y" && s != "yes" {
+		return fail(exitFailed, errors.New("not confirmed; nothing was done"))
+	}
+	return nil
+}
+
+// readPassphrase reads a passphrase file. The line end is not part of it.
+func readPassphrase(name string) (string, error) {
+	text, err := readSmall(name)
+	if err != nil {
+		return "", fail(exitUsage, fmt.Errorf("read recovery passphrase: %w", err))
+	}
+	pass := strings.TrimRight(string(text), "\r\n")
+	if pass == "" {
+		return "", fail(exitUsage, fmt.Errorf("read recovery passphrase: %s is empty", name))
+	}
+	return pass, nil
+}
+
+func readSmall(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxHolderFile+1))
+	if err == nil && len(text) > maxHolderFile {
+		err = fmt.Errorf("%s is larger than %d KiB", name, maxHolderFile>>10)
+	}
+	return text, err
+}
