@@ -93,7 +93,7 @@ func checkZstd(b []byte, plain int) error {
 		at += checksum
 	}
 	if at != len(b) {
-		return fmt.Errorf("%w: bytes behind the zstd frame", ErrDamaged)
+		return fmt.Errorf("%w: zstd frame does not end where its last block does", ErrDamaged)
 	}
 	return nil
 }

@@ -107,23 +107,22 @@ func parseTrailer(b []byte, size int64) (int, error) {
 	return int(n), nil
 }
 
-// parseDirectory parses the directory and trailer of a pack of the given size
-// and returns where the frames end.
-func parseDirectory(header, tail []byte, size int64) (*Directory, int64, error) {
+// parseDirectory parses the directory and trailer of a pack of the given size.
+func parseDirectory(header, tail []byte, size int64) (*Directory, error) {
 	class, err := parsePackHeader(header)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	le := binary.LittleEndian
 	end := len(tail) - packTrailerSize
 	sum := crc32.Update(crc32.ChecksumIEEE(header), crc32.IEEETable, tail[:end+4])
 	if sum != le.Uint32(tail[end+4:]) {
-		return nil, 0, fmt.Errorf("%w: pack directory checksum", ErrDamaged)
+		return nil, fmt.Errorf("%w: pack directory checksum", ErrDamaged)
 	}
 	frames, chunks := int64(le.Uint32(tail)), int64(le.Uint32(tail[4:]))
 	if frames == 0 || frames > chunks || chunks > MaxPackChunks ||
 		int64(end) != dirHeadSize+frames*frameRowSize+chunks*chunkRowSize {
-		return nil, 0, fmt.Errorf("%w: pack directory counts", ErrDamaged)
+		return nil, fmt.Errorf("%w: pack directory counts", ErrDamaged)
 	}
 	d := &Directory{Class: class, Frames: make([]FrameInfo, frames), Chunks: make([]ChunkInfo, 0, chunks)}
 	rows := tail[dirHeadSize:end]
@@ -133,28 +132,28 @@ func parseDirectory(header, tail []byte, size int64) (*Directory, int64, error) 
 		row := frameRows[i*frameRowSize:][:frameRowSize]
 		f, n := parseFrameRow(row, uint32(at))
 		if err := checkFrame(f.Codec, f.Stored, f.Plain); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		at += int64(f.Stored)
 		if at > limit || row[15] != 0 {
-			return nil, 0, fmt.Errorf("%w: pack directory row of frame %d", ErrDamaged, i)
+			return nil, fmt.Errorf("%w: pack directory row of frame %d", ErrDamaged, i)
 		}
 		d.Frames[i] = f
 		if n == 0 || n > MaxFrameChunks || n*chunkRowSize > len(chunkRows) {
-			return nil, 0, fmt.Errorf("%w: frame %d holds %d chunks", ErrDamaged, i, n)
+			return nil, fmt.Errorf("%w: frame %d holds %d chunks", ErrDamaged, i, n)
 		}
 		if d.Chunks, err = appendChunks(d.Chunks, chunkRows[:n*chunkRowSize], uint32(i), f.Plain); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		chunkRows = chunkRows[n*chunkRowSize:]
 	}
 	if len(chunkRows) != 0 {
-		return nil, 0, fmt.Errorf("%w: chunks that belong to no frame", ErrDamaged)
+		return nil, fmt.Errorf("%w: chunks that belong to no frame", ErrDamaged)
 	}
 	if want := PaddedSize(int(at) + len(tail)); int64(want) != size {
-		return nil, 0, fmt.Errorf("%w: pack of %d bytes is not padded to %d", ErrDamaged, size, want)
+		return nil, fmt.Errorf("%w: pack of %d bytes is not padded to %d", ErrDamaged, size, want)
 	}
-	return d, at, nil
+	return d, nil
 }
 
 // appendChunks parses the chunk rows of one frame; they must fill it exactly.

@@ -3,6 +3,7 @@ package pack_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"slices"
 	"testing"
 
@@ -118,5 +119,101 @@ func TestMergeKeepsWantedPacksOnce(t *testing.T) {
 	again, err := pack.EncodeSegments(kept)
 	if err != nil || !bytes.Equal(one, again[0]) {
 		t.Errorf("merging and encoding differ (%v)", err)
+	}
+}
+
+func TestTooMuchForOneSegmentMakesSeveral(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("makes 1.6 million entries")
+	}
+	packs := entries(0, 400, 4000, 1)
+	list := segments(t, packs)
+	if len(list) != 2 {
+		t.Fatalf("%d segments", len(list))
+	}
+	var merged []*pack.Segment
+	for plain, err := range pack.Merge(nil, list[1], list[0]) {
+		if err != nil || len(plain) > pack.MaxSegment {
+			t.Fatalf("segment of %d bytes: %v", len(plain), err)
+		}
+		s, err := pack.ParseSegment(plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		merged = append(merged, s)
+	}
+	if len(merged) != 2 {
+		t.Fatalf("merged to %d segments", len(merged))
+	}
+	x := pack.NewIndex(merged...)
+	if x.Len() != 1_600_000 || len(x.Packs()) != 400 {
+		t.Fatalf("%d entries, %d packs", x.Len(), len(x.Packs()))
+	}
+	holds(t, x, packs[:1])
+	holds(t, x, packs[399:])
+}
+
+func TestSegmentsAreRefusedForWrongEntries(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		do   func(p []pack.PackEntry)
+	}{
+		{"pack twice", func(p []pack.PackEntry) { p[1].Name = p[0].Name }},
+		{"size of no bytes", func(p []pack.PackEntry) { p[0].Size = 0 }},
+		{"no class", func(p []pack.PackEntry) { p[0].Directory.Class = 0 }},
+		{"no frames", func(p []pack.PackEntry) { p[0].Directory.Frames, p[0].Directory.Chunks = nil, nil }},
+		{"unknown frame", func(p []pack.PackEntry) { p[0].Directory.Chunks[2].Frame = 9 }},
+		{"chunk outside its frame", func(p []pack.PackEntry) { p[0].Directory.Chunks[2].Length = 5000 }},
+	} {
+		packs := entries(0, 2, 2, 3)
+		c.do(packs)
+		if got, err := pack.EncodeSegments(packs); !errors.Is(err, pack.ErrDamaged) || got != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if got, err := pack.EncodeSegments(nil); got != nil || err != nil {
+		t.Errorf("no packs: %d segments, %v", len(got), err)
+	}
+}
+
+func TestMergeRefusesSegmentsThatDisagree(t *testing.T) {
+	t.Parallel()
+	a, b := entries(0, 3, 2, 3), entries(0, 3, 2, 3)
+	b[1].Size++
+	var last error
+	for _, err := range pack.Merge(nil, append(segments(t, a), segments(t, b)...)...) {
+		last = err
+	}
+	wants(t, last, pack.ErrDamaged)
+	for range pack.Merge(func(pack.Name) bool { return false }, segments(t, a)...) {
+		t.Error("a segment of nothing")
+	}
+	for range pack.Merge(nil) {
+		t.Error("a segment of no segments")
+	}
+}
+
+func TestChunkInSeveralPacksIsFoundInAll(t *testing.T) {
+	t.Parallel()
+	a, b := entries(0, 1, 1, 4), entries(0, 1, 1, 4)
+	b[0].Name = pack.Name{0xff}
+	both := segments(t, slices.Concat(a, b))
+	apart := append(segments(t, b), segments(t, a)...)
+	for _, x := range []*pack.Index{pack.NewIndex(both...), pack.NewIndex(apart...), pack.NewIndex(append(apart, both...)...)} {
+		names := make(map[pack.Name]bool)
+		for l := range x.All(id(2)) {
+			if x.Packs()[l.PackNo].Name != l.Pack.Name {
+				t.Error("wrong pack number")
+			}
+			names[l.Pack.Name] = true
+		}
+		if len(names) != 2 || len(x.Packs()) != 2 {
+			t.Errorf("found in %d packs of %d", len(names), len(x.Packs()))
+		}
+	}
+	if l, _ := pack.NewIndex(apart...).Lookup(id(2)); l.Pack.Name != b[0].Name {
+		t.Error("the first segment is not asked first")
 	}
 }

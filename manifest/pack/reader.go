@@ -64,7 +64,7 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 			return nil, err
 		}
 	}
-	dir, _, err := parseDirectory(header, tail[len(tail)-n:], size)
+	dir, err := parseDirectory(header, tail[len(tail)-n:], size)
 	if err != nil {
 		return nil, err
 	}

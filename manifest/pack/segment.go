@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"iter"
 	"math/bits"
 )
 
@@ -262,6 +263,17 @@ func (s *Segment) Lookup(id ChunkID) (Location, bool) {
 		return Location{}, false
 	}
 	return s.location(s.entry(i)), true
+}
+
+// Entries yields every chunk of the segment with its place, in the order of ids.
+func (s *Segment) Entries() iter.Seq2[ChunkID, Location] {
+	return func(yield func(ChunkID, Location) bool) {
+		for i := range s.Len() {
+			if !yield(ChunkID(s.entries[i*segEntrySize:][:16]), s.location(s.entry(i))) {
+				return
+			}
+		}
+	}
 }
 
 // find returns the number of the first entry with the key.
