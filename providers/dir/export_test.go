@@ -1,9 +1,6 @@
 package dir
 
-import (
-	"os"
-	"syscall"
-)
+import "os"
 
 // WithoutLinks makes d behave as on a file system without hard links.
 func WithoutLinks(d *Dir) {
@@ -14,5 +11,3 @@ func WithoutLinks(d *Dir) {
 func Unlinkable(d *Dir, err error) {
 	d.link = func(*os.Root, string, string) error { return err }
 }
-
-var noLinksError error = &os.LinkError{Op: "link", Err: syscall.EXDEV}
