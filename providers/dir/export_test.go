@@ -11,3 +11,9 @@ func WithoutLinks(d *Dir) {
 func Unlinkable(d *Dir, err error) {
 	d.link = func(*os.Root, string, string) error { return err }
 }
+
+// ParseLease reads a lease file.
+var ParseLease = parseLease
+
+// FormatLease writes one line of it.
+var FormatLease = formatLease
