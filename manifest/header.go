@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"offsite/manifest/seal"
@@ -76,8 +78,8 @@ func Found(ctx context.Context, store *providers.Store, f Founding) error {
 		return fmt.Errorf("found store: %w", err)
 	}
 	f.Sealed[PCKey(f.Enrolment.PC)] = pc
-	for key, data := range f.Sealed {
-		if _, err := store.Create(ctx, key, data, noLease); err != nil {
+	for _, key := range slices.Sorted(maps.Keys(f.Sealed)) {
+		if _, err := store.Create(ctx, key, f.Sealed[key], noLease); err != nil {
 			return fmt.Errorf("found store: %w", err)
 		}
 	}

@@ -1,0 +1,226 @@
+package manifest_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"offsite/manifest"
+	"offsite/manifest/pack"
+	"offsite/manifest/seal"
+	"offsite/providers"
+	"offsite/providers/mem"
+)
+
+const (
+	repository = "00112233445566aa"
+	sourceID   = "0102030405060708"
+	pcID       = "a1a2a3a4a5a6a7a8"
+)
+
+var (
+	now      = time.Date(2026, 11, 20, 22, 30, 15, 0, time.UTC)
+	ownerKey = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32))
+	pcKey    = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, 32))
+	thief    = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{3}, 32))
+)
+
+// store founds a store in memory and returns it with those it trusts.
+func store(t *testing.T) (*providers.Store, *manifest.Trust) {
+	t.Helper()
+	s := providers.NewStore(mem.New(mem.Options{Now: func() time.Time { return now }, Report: func(breach string) { t.Error(breach) }}), providers.Options{})
+	public := func(k ed25519.PrivateKey) string { return manifest.Public(k.Public().(ed25519.PublicKey)) }
+	err := manifest.Found(t.Context(), s, manifest.Founding{
+		Header: manifest.Header{Format: 1, Repository: repository, Created: manifest.At(now), Owner: public(ownerKey),
+			Restore: "age1pq1example", Naming: manifest.NamingV1, Removable: manifest.Removable},
+		Enrolment: manifest.Enrolment{Format: 1, Repository: repository, PC: pcID, Label: "front desk", Signing: public(pcKey), Created: manifest.At(now)},
+		Owner:     ownerKey,
+		Sealed:    map[string][]byte{manifest.SecretsKey: []byte("sealed"), manifest.OwnerKey: []byte("sealed")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := manifest.OpenHeader(t.Context(), s, ownerKey.Public().(ed25519.PublicKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := manifest.LoadTrust(t.Context(), s, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, trust
+}
+
+func record(seq uint64, expiry time.Time) manifest.Record {
+	return manifest.Record{Format: 1, Repository: repository, Source: sourceID, PC: pcID, Seq: seq, Time: manifest.At(now),
+		Date: "2026-11-20", Revision: 1, Zone: "Europe/London", Profile: "exact", Verdict: manifest.Clean,
+		Findings: []manifest.Finding{{Check: "files", Level: "info", Measured: "<12>", Limit: "&", Count: 3}},
+		Counts:   manifest.Counts{Files: 3, Bytes: 4096},
+		Table:    manifest.Table{Root: strings.Repeat("ab", 16), Chunks: 1, Rows: 3}, Expiry: manifest.At(expiry), Classes: []string{"business day"}}
+}
+
+func save(t *testing.T, s *providers.Store, text string, lease time.Time) manifest.Stored {
+	t.Helper()
+	data := []byte(text)
+	st, err := manifest.SavePack(t.Context(), s, pack.NameOf(data), data, lease)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+func TestCommittedRecordsAreListed(t *testing.T) {
+	s, trust := store(t)
+	expiry := now.AddDate(0, 0, 30)
+	packs := []manifest.Stored{save(t, s, "pack two", expiry), save(t, s, "pack one", expiry.Add(time.Hour))}
+	ref, err := manifest.Commit(t.Context(), s, record(1, expiry), packs, nil, pcKey, expiry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := s.Read(t.Context(), ref.Key, ref.Version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "record", data)
+	refs, bad, err := manifest.List(t.Context(), s, trust, sourceID, nil)
+	if err != nil || len(bad) != 0 || len(refs) != 1 {
+		t.Fatalf("got %d records, %v, %v", len(refs), bad, err)
+	}
+	if refs[0].Digest != ref.Digest || len(refs[0].Record.Packs) != 2 || refs[0].Record.Packs[0].Size != int64(len("pack two")) {
+		t.Errorf("read back %+v", refs[0])
+	}
+}
+
+func TestCommitRefusesWhatWouldNotLast(t *testing.T) {
+	s, _ := store(t)
+	expiry := now.AddDate(0, 0, 30)
+	good := save(t, s, "pack", expiry)
+	short := save(t, s, "short", expiry.Add(-time.Second))
+	_, err := manifest.Commit(t.Context(), s, record(1, expiry), []manifest.Stored{good, short}, nil, pcKey, expiry)
+	if !errors.Is(err, manifest.ErrShortLease) {
+		t.Errorf("short lease: got %v", err)
+	}
+	if _, err := manifest.Commit(t.Context(), s, record(1, expiry), []manifest.Stored{{}}, nil, pcKey, expiry); err == nil {
+		t.Error("a receipt that nobody made was taken")
+	}
+	if _, err := manifest.Confirm(providers.Object{Key: good.Key(), Size: 3}, 4, expiry); !errors.Is(err, providers.ErrCorrupt) {
+		t.Errorf("confirm with another size: got %v", err)
+	}
+}
+
+func TestOneOfTwoWritersCommits(t *testing.T) {
+	s, _ := store(t)
+	expiry := now.AddDate(0, 0, 30)
+	if _, err := manifest.Commit(t.Context(), s, record(1, expiry), nil, nil, pcKey, expiry); err != nil {
+		t.Fatal(err)
+	}
+	other := record(1, expiry)
+	other.Counts.Files++
+	if _, err := manifest.Commit(t.Context(), s, other, nil, nil, pcKey, expiry); !errors.Is(err, manifest.ErrRace) {
+		t.Errorf("second writer: got %v, want ErrRace", err)
+	}
+}
+
+func TestRecordsThatDoNotCount(t *testing.T) {
+	s, trust := store(t)
+	expiry := now.AddDate(0, 0, 30)
+	good, err := manifest.Commit(t.Context(), s, record(1, expiry), nil, nil, pcKey, expiry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := s.Read(t.Context(), good.Key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(seq uint64, b []byte) {
+		t.Helper()
+		if _, err := s.Create(t.Context(), manifest.RecordKey(sourceID, seq), b, expiry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(2, data) // a copy under another number
+	put(3, bytes.Replace(data, []byte(`"files":3`), []byte(`"files":4`), 1))
+	put(4, data[:len(data)/2])
+	put(5, []byte("garbage"))
+	if _, err := manifest.Commit(t.Context(), s, record(6, expiry), nil, nil, thief, expiry); err != nil {
+		t.Fatal(err)
+	}
+	refs, bad, err := manifest.List(t.Context(), s, trust, "", nil)
+	if err != nil || len(refs) != 1 || len(bad) != 5 {
+		t.Errorf("got %d records and %d damaged ones, %v; want 1 and 5", len(refs), len(bad), err)
+	}
+}
+
+func TestLeaseRecordsAreReadInParts(t *testing.T) {
+	s, trust := store(t)
+	until := now.AddDate(0, 0, 40)
+	st := save(t, s, "pack", until)
+	rec := manifest.LeaseRecord{Format: 1, Repository: repository, Source: sourceID, PC: pcID, Time: manifest.At(now),
+		Objects: []manifest.ObjectLease{st.ObjectLease()}, Snapshots: []manifest.SnapshotLease{{Seq: 7, Until: manifest.At(until), Class: "month end"}}}
+	if err := manifest.WriteLeases(t.Context(), s, rec, pcKey); err != nil {
+		t.Fatal(err)
+	}
+	got, last, bad, err := manifest.ReadLeases(t.Context(), s, trust, sourceID, "")
+	if err != nil || len(bad) != 0 || len(got) != 1 || got[0].Objects[0].Pin != st.Pin() || got[0].Snapshots[0].Seq != 7 {
+		t.Fatalf("got %+v, %v, %v", got, bad, err)
+	}
+	data, err := s.Read(t.Context(), last, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "lease", data)
+	if got, _, _, err := manifest.ReadLeases(t.Context(), s, trust, sourceID, last); err != nil || len(got) != 0 {
+		t.Errorf("after the last key: %d records, %v", len(got), err)
+	}
+}
+
+func TestStoreOfAnotherPracticeIsRefused(t *testing.T) {
+	s, _ := store(t)
+	if _, err := manifest.OpenHeader(t.Context(), s, thief.Public().(ed25519.PublicKey)); err == nil {
+		t.Error("a header signed by another owner was taken")
+	}
+	empty := providers.NewStore(mem.New(mem.Options{Now: func() time.Time { return now }}), providers.Options{})
+	if _, err := manifest.OpenHeader(t.Context(), empty, nil); !errors.Is(err, manifest.ErrNoStore) {
+		t.Errorf("empty store: got %v", err)
+	}
+}
+
+func FuzzParseRecord(f *testing.F) {
+	expiry := now.AddDate(0, 0, 30)
+	s := providers.NewStore(mem.New(mem.Options{Now: func() time.Time { return now }}), providers.Options{})
+	ref, err := manifest.Commit(context.Background(), s, record(1, expiry), nil, nil, pcKey, expiry)
+	if err != nil {
+		f.Fatal(err)
+	}
+	data, _ := s.Read(context.Background(), ref.Key, "")
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		// Nothing but the very bytes that the PC signed may pass: there is no key to
+		// make others with.
+		rec, err := manifest.ParseRecord(b, ref.Key, &manifest.Trust{})
+		if err == nil {
+			t.Fatalf("a record passed without anybody being trusted: %+v", rec)
+		}
+		if errors.Is(err, seal.ErrSignature) && bytes.Equal(b, data) {
+			t.Fatal("the signed record has a wrong signature")
+		}
+	})
+}
+
+func FuzzPin(f *testing.F) {
+	f.Add(strings.Repeat("ab", 32) + " 12 v1")
+	f.Add(strings.Repeat("ab", 32) + " 12")
+	f.Fuzz(func(t *testing.T, s string) {
+		var p manifest.Pin
+		if p.UnmarshalText([]byte(s)) != nil {
+			return
+		}
+		if again, err := p.MarshalText(); err != nil || string(again) != s {
+			t.Fatalf("%q became %q, %v", s, again, err)
+		}
+	})
+}
