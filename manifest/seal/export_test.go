@@ -10,3 +10,9 @@ func (s *Sealer) PackWithFault(plain []byte, fault func(sealed []byte)) error {
 	fault(sealed)
 	return s.prove(sealed, plain, key.identity())
 }
+
+// PackUnproved is Pack without the proof, to measure what the proof costs.
+func (s *Sealer) PackUnproved(dst, plain []byte) ([]byte, error) {
+	sealed, _, err := sealUnproved(dst, plain, s.restore)
+	return sealed, err
+}

@@ -53,7 +53,7 @@ func random(n int) []byte {
 }
 
 // edges are plain lengths around the 64 KiB steps of age and the steps of the proof.
-var edges = []int{0, 1, 15, 65535, 65536, 65537, 131072, 262143, 262144, 262145, 1<<20 + 3}
+var edges = []int{0, 1, 15, 65535, 65536, 65537, 131072, 1<<20 - 1, 1 << 20, 1<<20 + 1, 2<<20 + 3}
 
 func TestPackOpensWithTheRestoreKeyInEveryWay(t *testing.T) {
 	p := newPractice(t)
@@ -160,6 +160,14 @@ func BenchmarkPack(b *testing.B) {
 	plain := random(size)
 	sealed, err := s.Pack(nil, plain)
 	must(b, err)
+	b.Run("seal", func(b *testing.B) {
+		b.SetBytes(size)
+		b.ReportAllocs()
+		for b.Loop() {
+			sealed, err = s.PackUnproved(sealed[:0], plain)
+			must(b, err)
+		}
+	})
 	b.Run("seal and prove", func(b *testing.B) {
 		b.SetBytes(size)
 		b.ReportAllocs()
@@ -174,6 +182,15 @@ func BenchmarkPack(b *testing.B) {
 		dst := make([]byte, 0, size)
 		for b.Loop() {
 			_, err := opener.Append(dst, sealed)
+			must(b, err)
+		}
+	})
+	b.Run("open small", func(b *testing.B) {
+		small, err := s.Pack(nil, plain[:100])
+		must(b, err)
+		b.ReportAllocs()
+		for b.Loop() {
+			_, err := opener.Open(small)
 			must(b, err)
 		}
 	})
