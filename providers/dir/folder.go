@@ -21,14 +21,19 @@ func (h *folder) openFile(name string) (*os.File, fs.FileInfo, error) {
 	if err := h.realDirs(path.Dir(name)); err != nil {
 		return nil, nil, err
 	}
-	seen, err := h.root.Lstat(name)
+	return openReal(h.root, name)
+}
+
+// openReal opens a file for reading that is no link itself.
+func openReal(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
+	seen, err := root.Lstat(name)
 	if err != nil {
 		return nil, nil, err
 	}
 	if !seen.Mode().IsRegular() && !seen.IsDir() {
 		return nil, nil, errLink
 	}
-	f, err := h.root.Open(name)
+	f, err := root.Open(name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -38,6 +43,15 @@ func (h *folder) openFile(name string) (*os.File, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	return f, info, nil
+}
+
+// openFolder opens a folder below the root as a root of its own, so that looking
+// at many files in it costs one step each and not one per level.
+func (h *folder) openFolder(dir string) (*os.Root, error) {
+	if err := h.realDirs(dir); err != nil {
+		return nil, err
+	}
+	return h.root.OpenRoot(dir)
 }
 
 // realDirs refuses a path to dir that leads over a link.

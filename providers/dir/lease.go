@@ -47,7 +47,14 @@ var errRewrite = errors.New("lease file needs rewriting")
 
 // readLease returns the latest readable time of a lease file and its state.
 func (h *folder) readLease(key string) (time.Time, leaseState, error) {
-	f, info, err := h.openFile(leasePath(key))
+	if err := h.realDirs(path.Dir(leasePath(key))); err != nil {
+		return leaseOf(nil, nil, err)
+	}
+	return leaseOf(openReal(h.root, leasePath(key)))
+}
+
+// leaseOf reads a lease file that was opened, or not, and closes it.
+func leaseOf(f *os.File, info fs.FileInfo, err error) (time.Time, leaseState, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return time.Time{}, leaseAbsent, nil

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
+	"os"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"offsite/providers"
 )
@@ -62,9 +64,18 @@ func (w *walk) storeThere() error {
 
 // folder passes on the objects below one folder.
 func (w *walk) folder(dir string) error {
-	names, err := w.read(dir)
+	root, err := w.h.openFolder(dir)
 	if err != nil {
-		return err
+		return w.skip(err)
+	}
+	defer root.Close()
+	names, err := w.read(root)
+	if err != nil {
+		return w.skip(err)
+	}
+	leases, leaseErr := w.h.openFolder(path.Join(leaseFolder, dir))
+	if leaseErr == nil {
+		defer leases.Close()
 	}
 	for _, name := range names {
 		if err := w.ctx.Err(); err != nil {
@@ -76,7 +87,17 @@ func (w *walk) folder(dir string) error {
 		case isDir && under(key, w.prefix, w.after):
 			err = w.folder(key)
 		case !isDir && strings.HasPrefix(key, w.prefix) && key > w.after && providers.ValidKey(key):
-			err = w.object(key)
+			var until time.Time
+			if leaseErr == nil {
+				until, _, err = leaseOf(openReal(leases, name))
+			} else {
+				until, _, err = leaseOf(nil, nil, leaseErr)
+			}
+			if err == nil {
+				err = w.object(root, key, until)
+			} else {
+				err = w.skip(err)
+			}
 		}
 		if err != nil {
 			return err
@@ -87,18 +108,15 @@ func (w *walk) folder(dir string) error {
 
 // read returns the names in a folder, those of folders with a slash behind, in
 // the byte order of the keys they stand for.
-func (w *walk) read(dir string) ([]string, error) {
-	if err := w.h.realDirs(dir); err != nil {
-		return nil, w.skip(err)
-	}
-	f, err := w.h.root.Open(dir)
+func (w *walk) read(root *os.Root) ([]string, error) {
+	f, err := root.Open(".")
 	if err != nil {
-		return nil, w.skip(err)
+		return nil, err
 	}
 	defer f.Close()
 	entries, err := f.ReadDir(-1)
 	if err != nil {
-		return nil, w.skip(err)
+		return nil, err
 	}
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {
@@ -115,17 +133,13 @@ func (w *walk) read(dir string) ([]string, error) {
 }
 
 // object passes on one object.
-func (w *walk) object(key string) error {
-	info, err := w.h.root.Lstat(key)
+func (w *walk) object(root *os.Root, key string, lease time.Time) error {
+	info, err := root.Lstat(path.Base(key))
 	if err != nil {
 		return w.skip(err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil
-	}
-	lease, _, err := w.h.readLease(key)
-	if err != nil {
-		return w.skip(err)
 	}
 	obj := providers.Object{Key: key, Size: info.Size(), Modified: info.ModTime(), Lease: lease}
 	if !w.yield(obj, nil) {
