@@ -220,6 +220,20 @@ func BenchmarkIndexLookup5M(b *testing.B) {
 	}
 }
 
+func BenchmarkParsePlain(b *testing.B) {
+	plain := samplePack()
+	b.ReportAllocs()
+	for b.Loop() {
+		r, err := pack.ParsePlain(plain)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := r.Frame(nil, 1); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkMerge(b *testing.B) {
 	var list []*pack.Segment
 	for i := range uint64(64) {

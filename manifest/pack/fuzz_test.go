@@ -114,6 +114,7 @@ func FuzzDecodeSegment(f *testing.F) {
 func FuzzRoundTrip(f *testing.F) {
 	f.Add([]byte("\x05hello\x03abc\xff"), byte(1))
 	f.Add(bytes.Repeat([]byte("\x10sixteen bytes...."), 50), byte(200))
+	e, b := newEncoder(f), pack.NewBuilder(pack.Volatile)
 	f.Fuzz(func(t *testing.T, data []byte, repeat byte) {
 		var chunks [][]byte
 		for len(data) > 1 && len(chunks) < 50 {
@@ -126,7 +127,7 @@ func FuzzRoundTrip(f *testing.F) {
 			data = data[1+n:]
 		}
 		got := make(map[pack.ChunkID][]byte)
-		for _, p := range encode(t, pack.Volatile, chunks...) {
+		for _, p := range encodeWith(t, e, b, chunks...) {
 			for k, v := range decode(t, p) {
 				got[k] = v
 			}

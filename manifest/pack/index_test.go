@@ -2,7 +2,6 @@ package pack_test
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"slices"
 	"testing"
@@ -26,7 +25,7 @@ func entries(first uint64, n, frames, chunks int) []pack.PackEntry {
 			}
 		}
 		ch := d.Chunks[0].ID
-		list[i] = pack.PackEntry{Name: sha256.Sum256(ch[:]), Size: 5000, Directory: d}
+		list[i] = pack.PackEntry{Name: pack.NameOf(ch[:]), Size: 5000, Directory: d}
 	}
 	return list
 }

@@ -42,11 +42,13 @@ func words(seed uint64, n int) []byte {
 // encode feeds chunks through an Encoder and returns the packs they make.
 func encode(t testing.TB, class pack.Class, chunks ...[]byte) [][]byte {
 	t.Helper()
-	e, err := pack.NewEncoder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := pack.NewBuilder(class)
+	return encodeWith(t, newEncoder(t), pack.NewBuilder(class), chunks...)
+}
+
+// encodeWith is encode with an Encoder and a Builder that were used before.
+func encodeWith(t testing.TB, e *pack.Encoder, b *pack.Builder, chunks ...[]byte) [][]byte {
+	t.Helper()
+	b.Reset()
 	var packs [][]byte
 	put := func(f pack.Frame) {
 		if !b.Fits(f) {
