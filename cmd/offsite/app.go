@@ -52,6 +52,7 @@ type verb struct {
 func (a *app) verbs() []verb {
 	return []verb{
 		a.initVerb(),
+		a.daysVerb(),
 		a.versionVerb(),
 	}
 }
@@ -98,6 +99,7 @@ func (a *app) root(keep func(answer)) *cobra.Command {
 	for _, v := range a.verbs() {
 		root.AddCommand(v.command(keep))
 	}
+	root.AddCommand(a.keyVerbs(keep))
 	return root
 }
 

@@ -342,7 +342,7 @@ func (a *app) makeKeys(p *plan) (f manifest.Founding, upload *seal.UploadKey, ho
 		clear(text)
 	}
 	for _, h := range p.holders {
-		id := string(h.Kind) + "-" + seal.NewID()[:8]
+		id := newHolderID(h)
 		if sealed[manifest.HolderKey(id)], err = seal.SealToHolder(restore, h); err != nil {
 			return f, nil, nil, err
 		}

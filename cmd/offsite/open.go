@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
@@ -145,6 +147,9 @@ type library struct {
 	header manifest.Header
 	trust  *manifest.Trust
 	key    *seal.RestoreKey // nil unless a restore key was asked for
+	owner  ed25519.PublicKey
+	source string         // id of the configured source; without a configuration all
+	zone   *time.Location // in which times are shown
 }
 
 // openLibrary opens the store to read from. With unlock it also gets the restore
@@ -160,9 +165,11 @@ func (a *app) openLibrary(ctx context.Context, unlock *keyFlags) (*library, erro
 	if err != nil {
 		return nil, err
 	}
-	l := &library{name: at.Name, store: store}
-	switch {
-	case unlock != nil:
+	l := &library{name: at.Name, store: store, zone: time.UTC}
+	if err := l.configure(c, unlock != nil); err != nil {
+		return nil, err
+	}
+	if unlock != nil {
 		if l.key, err = a.restoreKey(ctx, store, unlock); err != nil {
 			return nil, err
 		}
@@ -170,25 +177,34 @@ func (a *app) openLibrary(ctx context.Context, unlock *keyFlags) (*library, erro
 		if err != nil {
 			return nil, err
 		}
-		l.header, err = manifest.OpenHeader(ctx, store, owner.Public())
-		if err != nil {
-			return nil, err
-		}
-	case c != nil:
-		upload, err := loadUploadKey(c)
-		if err != nil {
-			return nil, err
-		}
-		if l.header, err = manifest.OpenHeader(ctx, store, upload.Owner); err != nil {
-			return nil, err
-		}
-	default:
-		if l.header, err = manifest.OpenHeader(ctx, store, nil); err != nil {
-			return nil, err
-		}
+		l.owner = owner.Public()
+	}
+	if l.header, err = manifest.OpenHeader(ctx, store, l.owner); err != nil {
+		return nil, err
 	}
 	l.trust, err = manifest.LoadTrust(ctx, store, l.header)
 	return l, err
+}
+
+// configure takes what the configuration and the upload key tell. With a restore
+// key the upload key may be missing: that is the case after a fire.
+func (l *library) configure(c *config.Config, unlocked bool) error {
+	if c == nil {
+		return nil
+	}
+	var err error
+	if l.zone, err = c.Calendar.Zone.Location(); err != nil {
+		return fmt.Errorf("find time zone: %w", err)
+	}
+	upload, err := loadUploadKey(c)
+	if err != nil && unlocked {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	l.owner, l.source = upload.Owner, sourceID(upload, c.Source.Name)
+	return nil
 }
 
 // openOwner opens the owner key with the restore key.

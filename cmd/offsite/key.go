@@ -1,0 +1,327 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"rsc.io/qr"
+
+	"offsite/manifest"
+	"offsite/manifest/seal"
+	"offsite/providers"
+)
+
+// keyVerbs are the verbs below key.
+func (a *app) keyVerbs(keep func(answer)) *cobra.Command {
+	key := group("key", "look after the restore key and who can unlock it", keep, a.keySheetVerb())
+	key.AddCommand(group("holders", "the recovery holders, who can unlock the restore key", keep, a.holdersListVerb(), a.holdersAddVerb()))
+	return key
+}
+
+type holdersAnswer struct {
+	Store   string        `json:"store"`
+	Holders []holderShort `json:"holders"`
+}
+
+func (h holdersAnswer) text(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "HOLDER\tUNLOCKS WITH")
+	for _, one := range h.Holders {
+		with := map[string]string{
+			"passphrase": "a passphrase", "age": "an age key", "ssh": "an ssh key", "plugin": "hardware, through an age plug-in",
+		}[one.Kind]
+		if !one.PostQuantum {
+			with += " (a future quantum computer may open it)"
+		}
+		fmt.Fprintf(t, "%s\t%s\n", one.ID, with)
+	}
+	t.Flush()
+}
+
+func (a *app) holdersListVerb() verb {
+	return verb{
+		use: "list", short: "list who can unlock the restore key",
+		example: "  offsite key holders list",
+		exits:   []int{exitDone, exitFailed, exitUsage, exitStore, exitDamaged},
+		run: func(ctx context.Context, _ []string) (answer, error) {
+			l, err := a.openLibrary(ctx, nil)
+			if err != nil {
+				return nil, err
+			}
+			ans := holdersAnswer{Store: l.name, Holders: []holderShort{}}
+			ids, err := manifest.ListHolders(ctx, l.store)
+			if err != nil {
+				return nil, err
+			}
+			for _, id := range ids {
+				sealed, err := l.store.Read(ctx, manifest.HolderKey(id), "")
+				if err != nil {
+					return nil, fmt.Errorf("read holder %s: %w", id, err)
+				}
+				kind, strong := holderKind(sealed)
+				ans.Holders = append(ans.Holders, holderShort{ID: id, Kind: kind, PostQuantum: strong})
+			}
+			return ans, nil
+		},
+	}
+}
+
+// holderKind tells from the head of an age file how it is unlocked. The file
+// itself is the witness; an id is only a name.
+func holderKind(sealed []byte) (kind string, postQuantum bool) {
+	_, rest, _ := strings.Cut(string(sealed[:min(len(sealed), 200)]), "\n-> ")
+	stanza, _, _ := strings.Cut(rest, " ")
+	switch {
+	case stanza == "scrypt":
+		return string(seal.KindPassphrase), true
+	case stanza == "mlkem768x25519":
+		return string(seal.KindAge), true
+	case stanza == "X25519":
+		return string(seal.KindAge), false
+	case strings.HasPrefix(stanza, "ssh-"):
+		return string(seal.KindSSH), false
+	}
+	return string(seal.KindPlugin), false
+}
+
+type holderAddAnswer struct {
+	Holder holderShort `json:"holder"`
+	Stores []string    `json:"stores"`
+}
+
+func (h holderAddAnswer) text(w io.Writer) {
+	fmt.Fprintf(w, "%s can now unlock the restore key in %s.\n", h.Holder.ID, strings.Join(h.Stores, ", "))
+}
+
+func (a *app) holdersAddVerb() verb {
+	var unlock keyFlags
+	var newFile string
+	return verb{
+		use:   "add [KEY]",
+		short: "let one more recovery holder unlock the restore key",
+		long: `KEY is the new holder's public key: age1..., or an ssh-... line in quotes. Without
+it the new holder has a passphrase. A present holder must unlock the restore key.`,
+		example: `  offsite key holders add age1pq1... --recovery-passphrase-file passphrase.txt
+  offsite key holders add --new-passphrase-file new.txt --restore-key restore.key`,
+		exits: []int{exitDone, exitFailed, exitUsage, exitStore, exitDamaged},
+		args: func(args []string) error {
+			if len(args) > 1 {
+				return wrongUse("add takes one key, but there are more", "put an ssh key in quotes")
+			}
+			return nil
+		},
+		flags: func(f *pflag.FlagSet) {
+			f.StringVar(&newFile, "new-passphrase-file", "", "a `FILE` with the new holder's passphrase")
+			unlock.add(f)
+		},
+		run: func(ctx context.Context, args []string) (answer, error) {
+			f := initFlags{passphraseFile: newFile, holders: args}
+			if newFile != "" && len(args) > 0 {
+				return nil, wrongUse("a holder has a key or a passphrase, not both")
+			}
+			return a.addHolder(ctx, f, &unlock)
+		},
+	}
+}
+
+// addHolder seals the restore key to a new holder, in every chosen store.
+func (a *app) addHolder(ctx context.Context, f initFlags, unlock *keyFlags) (answer, error) {
+	holders, err := a.newHolders(f)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.loadConfig()
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := a.chosenStores(c)
+	if err != nil {
+		return nil, err
+	}
+	// Every store is opened before any is changed, and the key must fit them all.
+	var stores []*providers.Store
+	var restore *seal.RestoreKey
+	for _, s := range chosen {
+		store, err := openAddress(s.Name, s.Address)
+		if err != nil {
+			return nil, err
+		}
+		if restore == nil {
+			if restore, err = a.restoreKey(ctx, store, unlock); err != nil {
+				return nil, err
+			}
+		}
+		owner, err := openOwner(ctx, store, restore)
+		if err != nil {
+			return nil, fmt.Errorf("store %s: %w", s.Name, err)
+		}
+		if _, err := manifest.OpenHeader(ctx, store, owner.Public()); err != nil {
+			return nil, fmt.Errorf("store %s: %w", s.Name, err)
+		}
+		stores = append(stores, store)
+	}
+	h := holders[0]
+	sealed, err := seal.SealToHolder(restore, h)
+	if err != nil {
+		return nil, err
+	}
+	ans := holderAddAnswer{Holder: holderShort{ID: newHolderID(h), Kind: string(h.Kind), PostQuantum: h.PostQuantum}}
+	for i, store := range stores {
+		// Key objects never lapse: they stand outside what a store removes.
+		if _, err := store.Create(ctx, manifest.HolderKey(ans.Holder.ID), sealed, time.Time{}); err != nil {
+			return ans, fmt.Errorf("store %s: %w", chosen[i].Name, err)
+		}
+		ans.Stores = append(ans.Stores, chosen[i].Name)
+	}
+	return ans, nil
+}
+
+func newHolderID(h seal.Holder) string { return string(h.Kind) + "-" + seal.NewID()[:8] }
+
+// sheet is the recovery sheet.
+type sheet struct {
+	Repository string   `json:"repository"`
+	Made       string   `json:"made"`
+	Stores     []string `json:"stores"`
+	RestoreKey string   `json:"restore_key"`
+}
+
+func (s sheet) text(w io.Writer) {
+	fmt.Fprintf(w, `OFFSITE RECOVERY SHEET
+
+  Whoever has this sheet can read every backup of the practice. Keep it locked
+  away, in another building than the practice's computers.
+
+  Repository  %s
+  Printed     %s
+`, s.Repository, s.Made)
+	for _, st := range s.Stores {
+		fmt.Fprintf(w, "  Store       %s\n", st)
+	}
+	fmt.Fprint(w, "\n  Restore key (blanks, line ends and small letters do not matter):\n\n")
+	for i, g := range groups(s.RestoreKey, 8) {
+		switch {
+		case i == 0:
+			fmt.Fprint(w, "    ")
+		case i%4 == 0:
+			fmt.Fprint(w, "\n    ")
+		default:
+			fmt.Fprint(w, " ")
+		}
+		fmt.Fprint(w, g)
+	}
+	fmt.Fprintf(w, "\n\n%s\n", qrText(s.RestoreKey))
+	store := "ADDRESS"
+	if len(s.Stores) > 0 {
+		store = s.Stores[0]
+	}
+	fmt.Fprintf(w, `  To restore: install offsite on any computer, write the restore key into a file
+  restore.key, and
+
+    offsite days --store %[1]s
+    offsite restore latest --to FOLDER --store %[1]s --restore-key restore.key
+
+  Every stored object is an ordinary age file. Without offsite:
+
+    age -d -i restore.key OBJECT > plain
+`, store)
+}
+
+func groups(s string, n int) []string {
+	var out []string
+	for len(s) > n {
+		out, s = append(out, s[:n]), s[n:]
+	}
+	return append(out, s)
+}
+
+// qrText draws a QR code with two rows of dots in a line of text. It is dark on
+// light, as scanners want it, when printed on paper.
+func qrText(s string) string {
+	code, err := qr.Encode(s, qr.M)
+	if err != nil {
+		return "" // a key is far shorter than what a code holds
+	}
+	const quiet = 2
+	var b strings.Builder
+	for y := -quiet; y < code.Size+quiet; y += 2 {
+		b.WriteString("    ")
+		for x := -quiet; x < code.Size+quiet; x++ {
+			switch top, bottom := code.Black(x, y), code.Black(x, y+1); {
+			case top && bottom:
+				b.WriteString("█")
+			case top:
+				b.WriteString("▀")
+			case bottom:
+				b.WriteString("▄")
+			default:
+				b.WriteString(" ")
+			}
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func (a *app) keySheetVerb() verb {
+	var unlock keyFlags
+	var to string
+	return verb{
+		use:   "sheet [--to FILE]",
+		short: "write the recovery sheet, to be printed and kept elsewhere",
+		long: `The sheet holds the restore key itself, in letters and as a code to scan. With
+--to it is written to a file that only this user can read.`,
+		example: "  offsite key sheet --to sheet.txt --recovery-passphrase-file passphrase.txt",
+		exits:   []int{exitDone, exitFailed, exitUsage, exitStore, exitDamaged},
+		flags: func(f *pflag.FlagSet) {
+			f.StringVar(&to, "to", "", "the `FILE` to write; it must not exist")
+			unlock.add(f)
+		},
+		run: func(ctx context.Context, _ []string) (answer, error) {
+			l, err := a.openLibrary(ctx, &unlock)
+			if err != nil {
+				return nil, err
+			}
+			s := sheet{Repository: l.header.Repository, Made: a.now().In(l.zone).Format("2006-01-02"), RestoreKey: l.key.Line()}
+			if s.Stores, err = a.addresses(); err != nil {
+				return nil, err
+			}
+			if to == "" {
+				return s, nil
+			}
+			if err := seal.WriteKeyFile(to, capture(s)); err != nil {
+				return nil, err
+			}
+			return written{to}, nil
+		},
+	}
+}
+
+// written names a file that a verb wrote.
+type written struct {
+	File string `json:"file"`
+}
+
+func (f written) text(w io.Writer) { fmt.Fprintf(w, "Written to %s.\n", f.File) }
+
+// addresses are those of all stores that the configuration or --store names.
+func (a *app) addresses() ([]string, error) {
+	if strings.Contains(a.store, ":") {
+		return []string{a.store}, nil
+	}
+	c, err := a.loadConfig()
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, s := range c.Stores {
+		out = append(out, s.Address.String())
+	}
+	return out, nil
+}
