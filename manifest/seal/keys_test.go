@@ -271,3 +271,52 @@ func TestNamesDependOnTheKeyAndTheRole(t *testing.T) {
 		t.Fatal("names are equal for other keys or roles")
 	}
 }
+
+func TestOwnerBelongsToTheRestoreKey(t *testing.T) {
+	a, b := newPractice(t).restore, newPractice(t).restore
+	again, err := seal.ParseRestoreKey(a.Text())
+	must(t, err)
+	if !a.Owner().Public().Equal(again.Owner().Public()) || a.Owner().Public().Equal(b.Owner().Public()) {
+		t.Fatal("owner key does not follow from the restore key")
+	}
+	f := seal.Fingerprint(a.Owner().Public())
+	if len(f) != 24 || strings.Count(f, "-") != 4 || f == seal.Fingerprint(b.Owner().Public()) {
+		t.Fatalf("fingerprint %q", f)
+	}
+}
+
+func TestSecretsThatTheOwnerDidNotSignAreRefused(t *testing.T) {
+	p, thief := newPractice(t), newPractice(t)
+	const repository = "0123456789abcdef"
+	to := p.restore.Recipient()
+	good, err := p.restore.Owner().SealSecrets(p.upload.Secrets, repository, to)
+	must(t, err)
+	if got, err := p.restore.OpenSecrets(good, repository); err != nil || got != p.upload.Secrets {
+		t.Fatalf("own secrets: %v", err)
+	}
+	if _, err := p.restore.OpenSecrets(good, "fedcba9876543210"); !errors.Is(err, seal.ErrSignature) {
+		t.Errorf("of another repository: %v", err)
+	}
+	forged, err := thief.restore.Owner().SealSecrets(thief.upload.Secrets, repository, to)
+	must(t, err)
+	if _, err := p.restore.OpenSecrets(forged, repository); !errors.Is(err, seal.ErrSignature) {
+		t.Errorf("signed by a thief: %v", err)
+	}
+	text, err := thief.upload.Secrets.MarshalText()
+	must(t, err)
+	bare, err := seal.SealTo(to, text)
+	must(t, err)
+	if _, err := p.restore.OpenSecrets(bare, repository); !errors.Is(err, seal.ErrDamaged) {
+		t.Errorf("not signed: %v", err)
+	}
+	if _, err := thief.restore.OpenSecrets(good, repository); !errors.Is(err, seal.ErrNotForThisKey) {
+		t.Errorf("other restore key: %v", err)
+	}
+}
+
+func TestGoldenOwnerFollowsFromTheGoldenRestoreKey(t *testing.T) {
+	const want = "7dd0f56b229737ab64eda72f52e8a9002decca533653624cd133dc6af0da01b9"
+	if got := hex.EncodeToString(goldenKeys(t).restore.Owner().Public()); got != want {
+		t.Errorf("owner key is %s, want %s", got, want)
+	}
+}

@@ -3,13 +3,14 @@ package seal
 import (
 	"bytes"
 	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 
 	"filippo.io/age"
+	"github.com/zeebo/blake3"
 )
 
 // RestoreKey opens everything a practice has stored. It never lives on the
@@ -70,58 +71,45 @@ func (k *RestoreKey) Recipient() string { return k.id.Recipient().String() }
 // Opener opens what was sealed to this key.
 func (k *RestoreKey) Opener() *Opener { return &Opener{ids: []age.Identity{k.id}} }
 
+// Owner is the owner key that belongs to this restore key. It is derived, not
+// stored: anybody can seal something to the restore key's public half, so an owner
+// key that was merely found sealed in the store could be a thief's.
+func (k *RestoreKey) Owner() *Owner {
+	var seed [ed25519.SeedSize]byte
+	blake3.DeriveKey(ownerContext, []byte(k.id.String()), seed[:])
+	return &Owner{ed25519.NewKeyFromSeed(seed[:])}
+}
+
+// OpenSecrets opens what Owner.SealSecrets wrote, and refuses secrets that this
+// restore key's owner did not sign for this repository.
+func (k *RestoreKey) OpenSecrets(sealed []byte, repository string) (Secrets, error) {
+	signed, err := k.Opener().Open(sealed)
+	if err != nil {
+		return Secrets{}, err
+	}
+	owner := k.Owner().Public()
+	payload, _, err := OpenSigned(secretsDomain, signed, func(signer string) (ed25519.PublicKey, error) {
+		if signer != OwnerID {
+			return nil, errors.New("not the owner")
+		}
+		return owner, nil
+	})
+	if err != nil {
+		return Secrets{}, err
+	}
+	var body sealedSecrets
+	err = json.Unmarshal(payload, &body)
+	if again, _ := json.Marshal(body); err != nil || !bytes.Equal(again, payload) {
+		return Secrets{}, fmt.Errorf("read naming secrets: %w", ErrDamaged)
+	}
+	if body.Repository != repository {
+		return Secrets{}, fmt.Errorf("read naming secrets: of another repository: %w", ErrSignature)
+	}
+	return ParseSecrets([]byte(body.Secrets))
+}
+
 // Format keeps the key out of logs and messages, whatever the verb.
 func (k RestoreKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[restore key]") }
 
 // LogValue keeps the key out of structured logs.
 func (k RestoreKey) LogValue() slog.Value { return slog.StringValue("[restore key]") }
-
-// Owner is the key that signs the store header, the enrolment of PCs and changes
-// of recovery holders. Its text is kept sealed to the restore key.
-type Owner struct{ key ed25519.PrivateKey }
-
-// OwnerID is the signer id of the owner key.
-const OwnerID = "owner"
-
-const ownerHeader = "offsite owner key v1"
-
-// NewOwner makes an owner key.
-func NewOwner() (*Owner, error) {
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make owner key: %w", err)
-	}
-	return &Owner{key}, nil
-}
-
-// ParseOwner reads what Text wrote and accepts nothing else.
-func ParseOwner(text []byte) (*Owner, error) {
-	values, err := readFields(ownerHeader, text, "signing")
-	if err != nil {
-		return nil, fmt.Errorf("read owner key: %w", err)
-	}
-	seed := make([]byte, ed25519.SeedSize)
-	if err := parseHex(seed, "signing", values); err != nil {
-		return nil, fmt.Errorf("read owner key: %w", err)
-	}
-	return &Owner{ed25519.NewKeyFromSeed(seed)}, nil
-}
-
-// Text writes the owner key in the form of FORMAT.md, to be sealed to the restore key.
-func (o *Owner) Text() []byte {
-	return writeFields(ownerHeader, []field{{"signing", hex.EncodeToString(o.key.Seed())}})
-}
-
-// Public is the half that upload keys carry.
-func (o *Owner) Public() ed25519.PublicKey { return o.key.Public().(ed25519.PublicKey) }
-
-// Sign signs payload in the owner's name; see the function Sign.
-func (o *Owner) Sign(domain string, payload []byte) ([]byte, error) {
-	return Sign(domain, payload, OwnerID, o.key)
-}
-
-// Format keeps the key out of logs and messages, whatever the verb.
-func (o Owner) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[owner key]") }
-
-// LogValue keeps the key out of structured logs.
-func (o Owner) LogValue() slog.Value { return slog.StringValue("[owner key]") }
