@@ -1,0 +1,173 @@
+package uploader
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"offsite/manifest/pack"
+	"offsite/manifest/seal"
+)
+
+// packer collects frames into packs, seals the full ones and hands them to the
+// stores. Its memory is bounded by its builders and sealed buffers, all of which
+// are reused; whoever finds none free waits.
+type packer struct {
+	sealer  *seal.Sealer
+	journal *journal
+	deliver func(ctx context.Context, stores mask, p *sealedPack) error
+
+	mu   sync.Mutex // guards open
+	open map[bin]*pack.Builder
+
+	builders chan *pack.Builder // free ones; nil entries are not allocated yet
+	buffers  chan []byte        // free sealed buffers
+}
+
+// sealedPack is a pack ready to be stored. It is shared by the stores it goes to;
+// the last one gives the buffer back.
+type sealedPack struct {
+	name   pack.Name
+	bytes  []byte
+	entry  pack.PackEntry
+	refs   sync.WaitGroup
+	giveUp func()
+}
+
+const (
+	// packsFilling is how many packs may be filled or being sealed at a time.
+	packsFilling = 4
+	// packsSending is how many sealed packs may wait or be on their way.
+	packsSending = 4
+)
+
+func newPacker(sealer *seal.Sealer, j *journal, deliver func(context.Context, mask, *sealedPack) error) *packer {
+	p := &packer{sealer: sealer, journal: j, deliver: deliver, open: make(map[bin]*pack.Builder),
+		builders: make(chan *pack.Builder, packsFilling), buffers: make(chan []byte, packsSending)}
+	for range packsFilling {
+		p.builders <- nil
+	}
+	for range packsSending {
+		p.buffers <- nil
+	}
+	return p
+}
+
+// add puts a frame into the open pack of its bin; one that is full goes off.
+func (p *packer) add(ctx context.Context, b bin, f pack.Frame) error {
+	for {
+		p.mu.Lock()
+		cur := p.open[b]
+		if cur != nil && cur.Fits(f) {
+			err := cur.Append(f)
+			p.mu.Unlock()
+			return err
+		}
+		delete(p.open, b)
+		p.mu.Unlock()
+		if cur != nil {
+			if err := p.ship(ctx, b.stores, cur); err != nil {
+				return err
+			}
+		}
+		fresh, err := p.builder(ctx, b.class)
+		if err != nil {
+			return err
+		}
+		p.mu.Lock()
+		if p.open[b] == nil {
+			p.open[b] = fresh
+			fresh = nil
+		}
+		p.mu.Unlock()
+		if fresh != nil { // another worker was faster
+			p.builders <- fresh
+		}
+	}
+}
+
+// builder returns an empty builder. When all are taken by open packs of other
+// bins, the fullest of those goes off to make room.
+func (p *packer) builder(ctx context.Context, class pack.Class) (*pack.Builder, error) {
+	for {
+		select {
+		case b := <-p.builders:
+			if b == nil || b.Class() != class {
+				return pack.NewBuilder(class), nil
+			}
+			return b, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		default:
+		}
+		p.mu.Lock()
+		var fullest bin
+		var at *pack.Builder
+		if len(p.open) >= packsFilling {
+			for b, o := range p.open {
+				if at == nil || o.Len() > at.Len() {
+					fullest, at = b, o
+				}
+			}
+			delete(p.open, fullest)
+		}
+		p.mu.Unlock()
+		if at != nil {
+			if err := p.ship(ctx, fullest.stores, at); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		select {
+		case b := <-p.builders:
+			if b == nil || b.Class() != class {
+				return pack.NewBuilder(class), nil
+			}
+			return b, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// ship seals one pack and hands it to its stores. The journal comes first: what
+// it does not list would be lost to the next run after a crash.
+func (p *packer) ship(ctx context.Context, stores mask, b *pack.Builder) error {
+	var buf []byte
+	select {
+	case buf = <-p.buffers:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	sealed, err := p.sealer.Pack(buf[:0], b.Plain())
+	if err != nil {
+		p.buffers <- buf
+		return fmt.Errorf("seal pack: %w", err)
+	}
+	name := pack.NameOf(sealed)
+	s := &sealedPack{name: name, bytes: sealed,
+		entry:  pack.PackEntry{Name: name, Size: uint32(len(sealed)), Directory: b.Directory()},
+		giveUp: func() { p.buffers <- sealed },
+	}
+	b.Reset()
+	p.builders <- b
+	if err := p.journal.add(s.entry); err != nil {
+		s.giveUp()
+		return err
+	}
+	return p.deliver(ctx, stores, s)
+}
+
+// flush sends every open pack off, full or not.
+func (p *packer) flush(ctx context.Context) error {
+	p.mu.Lock()
+	open := p.open
+	p.open = make(map[bin]*pack.Builder)
+	p.mu.Unlock()
+	for b, o := range open {
+		if err := p.ship(ctx, b.stores, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}

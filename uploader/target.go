@@ -1,0 +1,370 @@
+package uploader
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"offsite/manifest"
+	"offsite/manifest/pack"
+	"offsite/manifest/seal"
+	"offsite/providers"
+)
+
+// mask is a set of the run's stores.
+type mask uint8
+
+// MaxStores is how many stores one run may fill.
+const MaxStores = 8
+
+// journalTrust is how long after its arrival a pack of a run that never committed
+// is still relied on; it was leased for at least 30 days, but nobody wrote down until when.
+const journalTrust = 20 * 24 * time.Hour
+
+// sending is how many packs go to one store at a time.
+const sending = 2
+
+// target is one store during one run: what it holds, and what this run adds.
+type target struct {
+	name  string
+	store *providers.Store
+	bit   mask
+	log   *slog.Logger
+
+	header   manifest.Header
+	trust    *manifest.Trust
+	refs     []manifest.Ref // committed snapshots of this source, oldest first
+	nextSeq  uint64
+	until    map[uint64]time.Time    // leases of snapshots beyond their record
+	kept     map[pack.Name]time.Time // until when packs and segments are leased
+	segments []*segment              // of committed snapshots, newest first
+	journal  []*pack.Segment         // of runs that never committed
+	index    *pack.Index
+	packs    []packState // by the index's numbers
+
+	life        life
+	ref         manifest.Ref           // what this run committed
+	leased      []manifest.ObjectLease // put or raised, not yet written down
+	newSegments []manifest.Stored
+
+	queue chan *sealedPack
+	wg    sync.WaitGroup
+	out   atomic.Bool // err is set
+
+	mu      sync.Mutex // guards what follows
+	err     error      // why the store is out of this run
+	stored  []manifest.Stored
+	entries []pack.PackEntry
+	bytes   int64 // of all objects put
+	raised  int   // leases raised
+}
+
+// packState is one pack that the store is known to hold.
+type packState struct {
+	receipt manifest.Stored
+	usable  bool        // present, whole as far as listed, and kept long enough
+	used    atomic.Bool // the new snapshot needs it
+}
+
+// segment is one committed index segment.
+type segment struct {
+	*pack.Segment
+	receipt manifest.Stored
+}
+
+// open learns what the store holds. It makes no change there.
+func (t *target) open(ctx context.Context, key *seal.UploadKey, source string, journal []*pack.Segment, relied func(lease time.Time) bool, now time.Time) error {
+	var err error
+	if t.header, err = manifest.OpenHeader(ctx, t.store, key.Owner); err != nil {
+		return err
+	}
+	if t.header.Repository != key.Repository {
+		return fmt.Errorf("open store: %w", manifest.ErrOtherStore)
+	}
+	if t.trust, err = manifest.LoadTrust(ctx, t.store, t.header); err != nil {
+		return err
+	}
+	refs, bad, err := manifest.List(ctx, t.store, t.trust, "", nil)
+	if err != nil {
+		return err
+	}
+	t.nextSeq = 1
+	for _, d := range bad {
+		t.log.Warn("record cannot be read", "store", t.name, "key", d.Key, "err", d.Err)
+		t.passSeq(d.Key, source)
+	}
+	for _, r := range refs {
+		t.passSeq(r.Key, source)
+		if r.Record.Source == source {
+			t.refs = append(t.refs, r)
+		}
+	}
+	if err := t.readLeases(ctx, refs, source); err != nil {
+		return err
+	}
+	return t.openIndex(ctx, key, refs, journal, relied, now)
+}
+
+// passSeq keeps the next sequence number above that of a record that exists.
+func (t *target) passSeq(key, source string) {
+	if s, seq, ok := manifest.ParseRecordKey(key); ok && s == source && seq >= t.nextSeq {
+		t.nextSeq = seq + 1
+	}
+}
+
+// readLeases learns until when every pack and segment is kept at least, from the
+// records, which promise their own expiry, and the lease records.
+func (t *target) readLeases(ctx context.Context, refs []manifest.Ref, source string) error {
+	t.kept = make(map[pack.Name]time.Time)
+	raise := func(n pack.Name, until time.Time) {
+		if until.After(t.kept[n]) {
+			t.kept[n] = until
+		}
+	}
+	sources := []string{source}
+	for _, r := range refs {
+		for _, p := range r.Record.Packs {
+			raise(p.Name, r.Record.Expiry.Time)
+		}
+		for _, p := range r.Record.Segments {
+			raise(p.Name, r.Record.Expiry.Time)
+		}
+		if !slices.Contains(sources, r.Record.Source) {
+			sources = append(sources, r.Record.Source)
+		}
+	}
+	t.until = make(map[uint64]time.Time)
+	for _, s := range sources {
+		recs, _, bad, err := manifest.ReadLeases(ctx, t.store, t.trust, s, "")
+		if err != nil {
+			return err
+		}
+		for _, d := range bad {
+			t.log.Warn("lease record cannot be read", "store", t.name, "key", d.Key, "err", d.Err)
+		}
+		for _, l := range recs {
+			for _, o := range l.Objects {
+				raise(o.Pin.Name, o.Until.Time)
+			}
+			if s != source {
+				continue
+			}
+			for _, sn := range l.Snapshots {
+				if sn.Until.After(t.until[sn.Seq]) {
+					t.until[sn.Seq] = sn.Until.Time
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// openIndex loads the segments of the newest snapshot of each source and sets them
+// against what the store really lists, so that an object that is gone is stored
+// again tonight, while the practice still has its bytes.
+func (t *target) openIndex(ctx context.Context, key *seal.UploadKey, refs []manifest.Ref, journal []*pack.Segment, relied func(lease time.Time) bool, now time.Time) error {
+	present, err := t.list(ctx, manifest.PackPrefix)
+	if err != nil {
+		return err
+	}
+	opener, err := key.IndexOpener()
+	if err != nil {
+		return err
+	}
+	for _, pin := range newestSegments(refs) {
+		s, err := t.loadSegment(ctx, opener, pin, t.kept[pin.Name])
+		if errors.Is(err, providers.ErrNotExist) || errors.Is(err, providers.ErrCorrupt) {
+			t.log.Warn("index segment is missing or damaged; what it lists is stored again", "store", t.name, "key", manifest.SegmentKey(pin.Name), "err", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		t.segments = append(t.segments, s)
+	}
+	t.journal = journal
+	all := slices.Clone(journal)
+	for _, s := range t.segments {
+		all = append(all, s.Segment)
+	}
+	t.index = pack.NewIndex(all...)
+	journaled := make(map[pack.Name]bool)
+	for _, s := range journal {
+		for i := range s.Packs() {
+			journaled[s.Pack(i).Name] = true
+		}
+	}
+	t.packs = make([]packState, len(t.index.Packs()))
+	for i, p := range t.index.Packs() {
+		o, ok := present[p.Name]
+		if !ok {
+			continue
+		}
+		lease := t.kept[p.Name]
+		receipt, err := manifest.Confirm(o, int64(p.Size), lease)
+		if err != nil {
+			t.log.Warn("pack has another size than it must; its chunks are stored again", "store", t.name, "key", o.Key, "err", err)
+			continue
+		}
+		fresh := journaled[p.Name] && o.Modified.After(now.Add(-journalTrust))
+		t.packs[i].receipt = receipt
+		t.packs[i].usable = fresh || relied(lease)
+	}
+	return nil
+}
+
+func (t *target) list(ctx context.Context, prefix string) (map[pack.Name]providers.Object, error) {
+	present := make(map[pack.Name]providers.Object)
+	for o, err := range t.store.List(ctx, prefix, "") {
+		if err != nil {
+			return nil, fmt.Errorf("list store: %w", err)
+		}
+		if n, ok := manifest.ParsePackKey(o.Key); ok {
+			present[n] = o
+		}
+	}
+	return present, nil
+}
+
+// newestSegments returns the segments that the newest record of each source pins,
+// those of newer records first.
+func newestSegments(refs []manifest.Ref) []manifest.Pin {
+	newest := make(map[string]manifest.Record)
+	for _, r := range refs {
+		if r.Record.Seq > newest[r.Record.Source].Seq {
+			newest[r.Record.Source] = r.Record
+		}
+	}
+	var records []manifest.Record
+	for _, r := range newest {
+		records = append(records, r)
+	}
+	slices.SortFunc(records, func(a, b manifest.Record) int {
+		if c := b.Time.Compare(a.Time.Time); c != 0 {
+			return c
+		}
+		return bytes.Compare([]byte(a.Source), []byte(b.Source))
+	})
+	var pins []manifest.Pin
+	seen := make(map[pack.Name]bool)
+	for _, r := range records {
+		for _, p := range r.Segments {
+			if !seen[p.Name] {
+				seen[p.Name] = true
+				pins = append(pins, p)
+			}
+		}
+	}
+	return pins
+}
+
+func (t *target) loadSegment(ctx context.Context, opener *seal.Opener, pin manifest.Pin, lease time.Time) (*segment, error) {
+	s, err := manifest.ReadSegment(ctx, t.store, opener, pin)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := manifest.Confirm(providers.Object{Key: manifest.SegmentKey(pin.Name), Size: pin.Size, Version: pin.Version}, pin.Size, lease)
+	if err != nil {
+		return nil, err
+	}
+	return &segment{Segment: s, receipt: receipt}, nil
+}
+
+// holds says whether the store has the chunk in a pack that can be relied on, and
+// notes that the new snapshot needs that pack.
+func (t *target) holds(id pack.ChunkID) bool {
+	for l := range t.index.All(id) {
+		if p := &t.packs[l.PackNo]; p.usable {
+			if !p.used.Load() {
+				p.used.Store(true)
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// verify reads every usable pack back and stops relying on those that are damaged
+// or gone. It is what a re-upload of a day does first.
+func (t *target) verify(ctx context.Context) error {
+	var g group
+	g.limit(sending)
+	for i := range t.packs {
+		p := &t.packs[i]
+		if !p.usable {
+			continue
+		}
+		g.run(func() error {
+			pin := p.receipt.Pin()
+			data, err := t.store.Read(ctx, p.receipt.Key(), pin.Version)
+			switch {
+			case errors.Is(err, providers.ErrNotExist), errors.Is(err, providers.ErrCorrupt),
+				err == nil && pack.NameOf(data) != pin.Name:
+				p.usable = false
+				t.log.Warn("pack is damaged or gone; its chunks are stored again", "store", t.name, "key", p.receipt.Key())
+				return nil
+			default:
+				return err
+			}
+		})
+	}
+	return g.wait()
+}
+
+// start begins to take packs; each is kept until lease says for its name.
+func (t *target) start(ctx context.Context, lease func(pack.Name) time.Time) {
+	t.queue = make(chan *sealedPack)
+	for range sending {
+		t.wg.Go(func() {
+			for p := range t.queue {
+				t.put(ctx, p, lease(p.name))
+				p.refs.Done()
+			}
+		})
+	}
+}
+
+func (t *target) put(ctx context.Context, p *sealedPack, lease time.Time) {
+	if t.out.Load() || ctx.Err() != nil {
+		return
+	}
+	s, err := manifest.SavePack(ctx, t.store, p.name, p.bytes, lease)
+	if err != nil {
+		t.fail(fmt.Errorf("store pack: %w", err))
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stored = append(t.stored, s)
+	t.entries = append(t.entries, p.entry)
+	t.bytes += s.Pin().Size
+}
+
+// stop waits until every pack handed over is stored or given up.
+func (t *target) stop() {
+	close(t.queue)
+	t.wg.Wait()
+}
+
+// fail takes the store out of this run; the others go on.
+func (t *target) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err == nil {
+		t.err = err
+		t.out.Store(true)
+		t.log.Error("store is out of this run", "store", t.name, "err", err)
+	}
+}
+
+func (t *target) failed() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
