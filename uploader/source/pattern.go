@@ -78,6 +78,9 @@ func (p Pattern) Match(path string, dir bool) bool {
 	if len(p.segments) == 0 || path == "" || p.dirs && !dir {
 		return false
 	}
+	if len(p.segments) == 2 && p.segments[0] == "**" && p.segments[1] != "**" {
+		return matchName(p.segments[1], path[strings.LastIndexByte(path, '/')+1:], p.exact)
+	}
 	// One place to go back to is enough: a later ** can take over whatever an
 	// earlier one could still give up, so the time stays within len(p)*len(path).
 	segs, rest, more := p.segments, path, true
@@ -125,7 +128,12 @@ func matchName(glob, name string, exact bool) bool {
 		if glob == "" && name == "" {
 			return true
 		}
-		if glob != "" && name != "" {
+		if glob != "" && name != "" && glob[0]|name[0] < utf8.RuneSelf {
+			if glob[0] == name[0] || glob[0] == '?' || !exact && lower(glob[0]) == lower(name[0]) {
+				glob, name = glob[1:], name[1:]
+				continue
+			}
+		} else if glob != "" && name != "" {
 			g, gn := utf8.DecodeRuneInString(glob)
 			c, cn := utf8.DecodeRuneInString(name)
 			if glob[0] == '?' || sameRune(g, c, glob[:gn], name[:cn], exact) {
@@ -140,6 +148,13 @@ func matchName(glob, name string, exact bool) bool {
 		backName = backName[n:]
 		glob, name = backGlob, backName
 	}
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
 }
 
 func sameRune(a, b rune, rawA, rawB string, exact bool) bool {

@@ -15,9 +15,10 @@ const (
 	// MaxEntries bounds the memory of a scan: at about 300 bytes an entry this is
 	// 3 GiB, twenty times the largest practice we have heard of.
 	MaxEntries = 10_000_000
-	// MaxDepth is how deep folders may nest; what lies deeper is a finding. No
-	// ordinary program can name a path with more segments on any of our systems.
-	MaxDepth = 2048
+	// MaxDepth is how deep folders may nest; what lies deeper is a finding. Every
+	// level costs a call for each folder below it, so there must be an end; the
+	// classic limit of Windows paths leaves room for 130 levels.
+	MaxDepth = 1000
 	// MaxRoots and MaxPatterns bound what is done for each entry.
 	MaxRoots    = 64
 	MaxPatterns = 256
