@@ -100,7 +100,7 @@ and writes the upload key and the configuration. It replaces nothing that exists
 // with several zones have none here.
 var customs = map[string]struct{ zone, fiscalYearEnd string }{
 	"GB": {"Europe/London", "12-31"}, "IE": {"Europe/Dublin", "12-31"}, "NL": {"Europe/Amsterdam", "12-31"},
-	"DE": {"Europe/Berlin", "12-31"}, "FR": {"Europe/Paris", "12-31"}, "NZ": {"Pacific/Auckland", "03-31"},
+	"NZ": {"Pacific/Auckland", "03-31"},
 	"AU": {"", "06-30"}, "US": {"", "12-31"}, "CA": {"", "12-31"},
 }
 

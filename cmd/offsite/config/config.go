@@ -15,8 +15,13 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	"offsite/retention"
+	"offsite/uploader/source"
+	"offsite/uploader/verify"
 )
 
 // MaxFile bounds the file that Parse accepts; a configuration is a few KiB, and
@@ -45,7 +50,7 @@ type Source struct {
 	Folders  []Path   `yaml:"folders" need:"yes" max:"64"`
 	Live     Path     `yaml:"live"`
 	Exclude  []string `yaml:"exclude" max:"256"`
-	Quiet    Duration `yaml:"quiet" min:"1s" max:"12h"`
+	Quiet    Duration `yaml:"quiet" min:"1s" max:"24h"`
 	Required []string `yaml:"required" max:"256"`
 }
 
@@ -76,6 +81,7 @@ type Retention struct {
 	QuarterEnds    int      `yaml:"quarter_ends" min:"0" max:"120"`
 	FiscalYearEnds int      `yaml:"fiscal_year_ends" min:"0" max:"50"`
 	FiscalYearEnd  MonthDay `yaml:"fiscal_year_end"`
+	FiscalQuarters bool     `yaml:"fiscal_quarters"`
 	Floor          Duration `yaml:"floor" min:"7d" max:"3650d"`
 	WeeklyFloor    Duration `yaml:"weekly_floor" min:"14d" max:"3650d"`
 }
@@ -87,7 +93,7 @@ type Calendar struct {
 	Open    []Weekday   `yaml:"open" max:"7"`
 	CutOff  TimeOfDay   `yaml:"cut_off"`
 	Closed  []DateRange `yaml:"closed" max:"512"`
-	Extra   []Date      `yaml:"extra" max:"512"`
+	Extra   []DateRange `yaml:"extra" max:"512"`
 }
 
 // Default is what holds for every key that the file leaves out.
@@ -95,7 +101,7 @@ func Default() *Config {
 	return &Config{
 		Version:   1,
 		UploadKey: "upload.key",
-		Source:    Source{Profile: "generic", Quiet: Duration(2 * time.Minute)},
+		Source:    Source{Profile: "generic"}, // without Quiet, the profile's holds
 		Retention: Retention{
 			BusinessDays: 10, MonthEnds: 12, QuarterEnds: 8, FiscalYearEnds: 7,
 			FiscalYearEnd: MonthDay{12, 31},
@@ -211,8 +217,18 @@ func (c *Config) check(d *decoder) {
 			d.problemAt(block, "access_key and secret_key belong together", "give both, or neither to use the credentials of the environment")
 		}
 	}
-	if len(c.Calendar.Country) != 2 || strings.ToUpper(c.Calendar.Country) != c.Calendar.Country {
-		d.problemAt("calendar.country", fmt.Sprintf("%q is not a country code", c.Calendar.Country), "write two capital letters, such as GB")
+	d.oneOf("source.profile", "profile", c.Source.Profile, verify.Builtins())
+	d.oneOf("calendar.country", "country", c.Calendar.Country, retention.Regions())
+	for i, list := range [][]string{c.Source.Exclude, c.Source.Required} {
+		for j, text := range list {
+			if _, err := source.ParsePattern(text); err != nil {
+				key := fmt.Sprintf("%s[%d]", []string{"source.exclude", "source.required"}[i], j)
+				d.problemAt(key, err.Error(), "write a relative path with * for any name and ** for any folders")
+			}
+		}
+	}
+	if c.Retention.WeeklyFloor < c.Retention.Floor {
+		d.problemAt("retention.weekly_floor", "weekly_floor is shorter than floor", "make it at least as long")
 	}
 	open := map[Weekday]bool{}
 	for i, w := range c.Calendar.Open {
@@ -227,4 +243,16 @@ func (c *Config) check(d *decoder) {
 	if c.Schedule.Deadline.IsSet() && c.Schedule.Deadline == c.Schedule.At {
 		d.problemAt("schedule.deadline", "the deadline is the same time as at", "leave some hours between them")
 	}
+}
+
+// oneOf records a value that is none of the known ones.
+func (d *decoder) oneOf(key, what, got string, known []string) {
+	if slices.Contains(known, got) {
+		return
+	}
+	hint := "write one of " + strings.Join(known, ", ")
+	if near := Nearest(got, known); near != "" {
+		hint = fmt.Sprintf("did you mean %s?", near)
+	}
+	d.problemAt(key, fmt.Sprintf("there is no %s %q", what, got), hint)
 }

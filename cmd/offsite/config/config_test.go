@@ -59,7 +59,8 @@ func TestExampleIsAcceptedAndStatesTheDefaults(t *testing.T) {
 	}
 	want := config.Default()
 	if !reflect.DeepEqual(got.Retention, want.Retention) || !reflect.DeepEqual(got.Calendar, want.Calendar) ||
-		got.Source.Quiet != want.Source.Quiet || got.Source.Profile != want.Source.Profile {
+		got.Source.Quiet != want.Source.Quiet ||
+		got.Source.Profile != want.Source.Profile {
 		t.Errorf("the example differs from the defaults:\n%+v\n%+v", got, want)
 	}
 	if got.UploadKey != "/etc/offsite/upload.key" {

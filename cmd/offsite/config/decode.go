@@ -260,7 +260,7 @@ func (d *decoder) scalar(n ast.Node, path string, at position, into reflect.Valu
 		if into.Kind() == reflect.Bool {
 			return n.GetToken().Value, true
 		}
-		d.problem(at, fmt.Sprintf("%s must be %s, not yes or no", path, expects(into)), "")
+		d.problem(at, fmt.Sprintf("%s must be %s, not true or false", path, expects(into)), "")
 	default:
 		d.problem(at, fmt.Sprintf("%s must be %s, not %s", path, expects(into), kindOf(n)), "")
 	}
@@ -292,6 +292,11 @@ func setScalar(into reflect.Value, text string, tag reflect.StructTag) error {
 			return &ValueError{"is empty", "give a value, or remove the line"}
 		}
 		into.SetString(text)
+	case reflect.Bool:
+		if text != "true" && text != "false" {
+			return &ValueError{fmt.Sprintf("%q is neither true nor false", text), ""}
+		}
+		into.SetBool(text == "true")
 	case reflect.Int:
 		v, err := strconv.Atoi(text)
 		if err != nil {
@@ -323,8 +328,11 @@ func expects(into reflect.Value) string {
 	if e, ok := into.Addr().Interface().(interface{ expects() string }); ok {
 		return e.expects()
 	}
-	if into.Kind() == reflect.Int {
+	switch into.Kind() {
+	case reflect.Int:
 		return "a whole number"
+	case reflect.Bool:
+		return "true or false"
 	}
 	return "text"
 }
@@ -345,7 +353,7 @@ func kindOf(n ast.Node) string {
 	case *ast.IntegerNode, *ast.FloatNode:
 		return "a number"
 	case *ast.BoolNode:
-		return "yes or no"
+		return "true or false"
 	}
 	return "this"
 }

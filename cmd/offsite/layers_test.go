@@ -1,0 +1,81 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// allowed lists, for every package, which packages of this module it may import,
+// and why the list is what it is. Whoever needs another edge has to write it here.
+var allowed = map[string]struct {
+	imports []string
+	why     string
+}{
+	"providers":              {nil, "the store interface stands on nothing"},
+	"providers/mem":          {[]string{"providers"}, "a driver knows the interface only"},
+	"providers/dir":          {[]string{"providers"}, "a driver knows the interface only"},
+	"providers/providertest": {[]string{"providers"}, "the contract knows the interface only"},
+
+	"manifest/seal":       {nil, "ciphers know nothing of what they seal"},
+	"manifest/seal/sheet": {nil, "the recovery sheet is given plain values"},
+	"manifest/pack":       {nil, "pack bytes can be read without keys, stores or the rest"},
+	"manifest":            {[]string{"manifest/pack", "manifest/seal", "providers"}, "documents bind names, signatures and objects"},
+	"manifest/restore":    {[]string{"manifest", "manifest/pack", "manifest/seal", "providers"}, "restoring never needs the uploader"},
+
+	"retention": {nil, "policy is pure"},
+
+	"uploader/chunk":  {nil, "cutting is pure"},
+	"uploader/source": {nil, "the source is read and nothing else"},
+	"uploader/verify": {[]string{"uploader/source"}, "a verdict is about a set"},
+	"uploader": {[]string{"manifest", "manifest/pack", "manifest/seal", "providers", "retention", "uploader/chunk", "uploader/source", "uploader/verify"},
+		"one run binds them all; it never restores"},
+}
+
+// prefixes holds for packages below a folder, in addition to allowed.
+var prefixes = map[string]string{
+	"cmd/":            "the command may import everything",
+	"examples/":       "examples may import everything",
+	"providers/dir/":  "a driver's own parts",
+	"uploader/source": "the source's own parts",
+}
+
+func TestImportDirections(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}}: {{join .Imports \" \"}}", "offsite/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	for line := range strings.Lines(string(out)) {
+		pkg, imports, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		pkg = strings.TrimPrefix(pkg, "offsite/")
+		rule, ok := allowed[pkg]
+		seen[pkg] = true
+		if !ok {
+			if !slices.ContainsFunc(keys(prefixes), func(p string) bool { return strings.HasPrefix(pkg, p) }) {
+				t.Errorf("package %s is not in the table of layers", pkg)
+			}
+			continue
+		}
+		for imp := range strings.FieldsSeq(imports) {
+			own, ok := strings.CutPrefix(imp, "offsite/")
+			if ok && !slices.Contains(rule.imports, own) && !strings.HasPrefix(own, pkg+"/internal/") {
+				t.Errorf("%s imports %s, but %s", pkg, own, rule.why)
+			}
+		}
+	}
+	for pkg := range allowed {
+		if !seen[pkg] {
+			t.Errorf("the table of layers names %s, which does not exist", pkg)
+		}
+	}
+}
+
+func keys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	return out
+}
