@@ -9,7 +9,6 @@ import (
 	"path"
 	"path/filepath"
 	"sort"
-	"strings"
 	"sync"
 	"time"
 )
@@ -260,7 +259,7 @@ func stamp(o Options, plan dayPlan) error {
 	sort.Strings(folders)
 	last := ""
 	for _, folder := range folders {
-		if folder == last || plan.day > 0 && !strings.HasPrefix(folder, "patients") {
+		if folder == last {
 			continue
 		}
 		last = folder

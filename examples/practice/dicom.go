@@ -110,7 +110,7 @@ func appendDICOMRaw(dst []byte, r *rng, size int, info dicomInfo) []byte {
 	row := make([]uint64, width/4)
 	level, slope := 700+r.below(500), 1+r.below(3)
 	for i := range row {
-		hump := i * (len(row) - i) * 4 * 300 * slope / (len(row)*len(row) + 1)
+		hump := i * (len(row) - i) * 4 * 150 * slope / (len(row)*len(row) + 1)
 		row[i] = uint64(level+hump) * 0x0001000100010001
 	}
 	start := len(dst)
@@ -119,7 +119,7 @@ func appendDICOMRaw(dst []byte, r *rng, size int, info dicomInfo) []byte {
 	out := dst[start:]
 	s := r.s
 	for y := range height {
-		offset := uint64(y*400/height) * 0x0001000100010001
+		offset := uint64(y*300/height) * 0x0001000100010001
 		margin := len(row)/24 + 1 // the shutter's edge, without any noise
 		for range margin {
 			binary.LittleEndian.PutUint64(out, 0x0010001000100010)
@@ -136,7 +136,7 @@ func appendDICOMRaw(dst []byte, r *rng, size int, info dicomInfo) []byte {
 		for _, base := range row[margin:] {
 			s += golden
 			z := mix(s)
-			noise := z&0x0007000700070007 + z>>5&0x0007000700070007
+			noise := z&0x0007000700070007 + z>>5&0x0003000300030003
 			binary.LittleEndian.PutUint64(out, base+offset+noise)
 			out = out[8:]
 		}

@@ -161,15 +161,13 @@ func (p *planner) planFiles(d *dayPlan, known int) {
 	for k := range kinds {
 		spec := kindSpecs[k]
 		target := p.size*spec.share/1000 + int64(p.day)*daily*spec.share/filesShare
-		low := spec.low
-		for int64(low)<<spec.octaves > max(p.size*spec.share/2000, 32<<10) {
-			low >>= 1
-		}
+		low := p.smallest(spec)
 		for {
 			r := newRNG(p.seed, 'F', uint64(k), uint64(p.count[k]))
 			base := low << r.below(spec.octaves)
 			size := base + r.below(base)
-			if p.written[k]+int64(size)/2 > target {
+			quiet := k == kindText && p.day > 0 && len(d.files) == 0 // somebody writes at least one letter
+			if p.written[k]+int64(size)/2 > target && !quiet {
 				break
 			}
 			f := plannedFile{kind: k, index: p.count[k], size: size, day: p.day}
@@ -185,6 +183,18 @@ func (p *planner) planFiles(d *dayPlan, known int) {
 			p.written[k] += int64(size)
 		}
 	}
+}
+
+// smallest is the lower bound of a kind's sizes, halved in small folders until a file is no larger than half of what the
+// kind has there, nor than sixteen days' worth of it.
+func (p *planner) smallest(spec kindSpec) int {
+	have := p.size * spec.share / 1000
+	limit := max(min(have/2, have*16*newPerDay/filesShare), 4<<10)
+	low := spec.low
+	for int64(low)<<spec.octaves > limit {
+		low >>= 1
+	}
+	return low
 }
 
 // visitor says who a file belongs to: on day 0 anybody, later one of that day's visitors, the new patients first.

@@ -19,7 +19,7 @@ import (
 const (
 	catalogPage    = 4096
 	catalogMax     = 64 << 20 // a catalogue of pictures; more would make the generator wait for SQL
-	catalogRow     = 420      // mean bytes a row takes, index included
+	catalogRow     = 377      // mean bytes a row takes, index included
 	catalogPerStmt = 40
 )
 

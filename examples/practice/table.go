@@ -123,7 +123,7 @@ func (t *tableSpec) putRecord(b []byte, r *rng, id, owner uint32, day int) {
 			binary.LittleEndian.PutUint64(p[8:], r.next())
 		case fieldFlags:
 			z := r.next()
-			binary.LittleEndian.PutUint32(p, uint32(z&z>>20)&0x01010307)
+			binary.LittleEndian.PutUint32(p, uint32(z&(z>>20))&0x01010307)
 		case fieldUser:
 			copy(p[:8], [8]string{"jpatel  ", "sobrien ", "mwood   ", "admin   ", "zm      ", "ahughes ", "rkhan   ", "locum1  "}[r.next()>>61])
 		case fieldPhone:
@@ -174,7 +174,7 @@ func (t *tableSpec) putHeader(page []byte, seed uint64, table int, pages int64, 
 	for i, f := range t.fields {
 		at += copy(p[at:], fmt.Sprintf("FIELD%02d,%d,%d;", i+1, f.kind, f.size))
 	}
-	putWords(p[at+8:], 2000+r.below(3000), &r)
+	putWords(p[at+8:], 7000+r.below(800), &r)
 	sealPage(page[:PageSize], table, kindHeader, 0, 0, t.recordSize(), lsn(day, 0))
 }
 
