@@ -29,7 +29,7 @@ func (p *planner) finish() Plan {
 	slices.SortStableFunc(p.missing, func(a, b Missing) int {
 		return cmp.Or(b.Last.Compare(a.Last), a.First.Compare(b.First))
 	})
-	return Plan{kept: p.all, missing: p.missing, alarms: p.alarms, since: p.since, zone: p.cal.zone}
+	return Plan{kept: p.all, missing: p.missing, alarms: p.alarms, since: p.since, zone: p.cal.zone, now: p.now}
 }
 
 // Kept returns all snapshots, newest first.
@@ -49,7 +49,7 @@ func (p Plan) Of(id string) (Kept, bool) {
 func (p Plan) Raises() []Raise {
 	var out []Raise
 	for _, k := range p.kept {
-		if k.Need.After(k.Snapshot.Until) {
+		if k.Need.After(k.Snapshot.Until) && k.Need.After(p.now) {
 			out = append(out, Raise{k.ID, k.Need, k.Reasons[0].Class})
 		}
 	}

@@ -71,6 +71,7 @@ type Plan struct {
 	alarms  []string
 	since   Date
 	zone    *time.Location
+	now     time.Time
 }
 
 const (
@@ -178,9 +179,16 @@ func (p *planner) alarm(format string, args ...any) {
 // keep adds a reason to a snapshot. A zero until only explains.
 func (p *planner) keep(i int, class Class, period string, until time.Time, format string, args ...any) {
 	k := &p.all[i]
-	k.Reasons = append(k.Reasons, Reason{class, period, until, fmt.Sprintf(format, args...)})
 	if until.After(k.Need) {
 		k.Need = until
+	}
+	r := Reason{class, period, until, fmt.Sprintf(format, args...)}
+	same := slices.IndexFunc(k.Reasons, func(o Reason) bool { return o.Class == class && o.Period == period })
+	switch {
+	case same < 0:
+		k.Reasons = append(k.Reasons, r)
+	case until.After(k.Reasons[same].Until): // of several suspect ones after it, the last counts
+		k.Reasons[same] = r
 	}
 }
 
@@ -288,6 +296,7 @@ func (p *planner) early(d, last Date, open bool) string {
 // suspicion: what stood before a suspect snapshot is kept longer, since damage is
 // often understood late.
 func (p *planner) suspicion() {
+	unresolved := -1
 	for i, s := range p.all {
 		if s.Verdict != Suspect || p.future(s.Date) {
 			continue
@@ -295,7 +304,7 @@ func (p *planner) suspicion() {
 		until := p.cal.End(s.Date).Add(p.policy.Weekly)
 		before, _ := slices.BinarySearch(p.good, i)
 		if before == len(p.good) {
-			p.alarm("snapshot of %s is suspect, and no clean one has followed", s.Date.long())
+			unresolved = i
 		}
 		if until.Before(p.now) {
 			continue
@@ -303,6 +312,9 @@ func (p *planner) suspicion() {
 		for _, g := range p.good[max(0, before-p.newestCount()):before] {
 			p.keep(g, Suspicion, "", until, "among the last clean ones before the suspect one of %s", s.Date.long())
 		}
+	}
+	if unresolved >= 0 {
+		p.alarm("snapshot of %s is suspect, and no clean one has followed", p.all[unresolved].Date.long())
 	}
 }
 
