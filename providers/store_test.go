@@ -364,6 +364,30 @@ func TestListGoesOnWhereItBroke(t *testing.T) {
 	})
 }
 
+// The time limit of a listing leaves out what the loop takes.
+func TestASlowLoopDoesNotEndTheListing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := mem.New(mem.Options{})
+		s := providers.NewStore(m, providers.Options{Attempts: 1, Timeout: time.Minute})
+		for i := range 5 {
+			if _, err := m.Put(t.Context(), fmt.Sprintf("r/%d", i), nil, providers.PutOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n := 0
+		for _, err := range s.List(t.Context(), "r/", "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+			n++
+		}
+		if got := s.Counters().List; n != 5 || got != 1 {
+			t.Errorf("%d objects in %d listings", n, got)
+		}
+	})
+}
+
 func TestListEndsWithTheErrorThatStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, providertest.Rule{Op: "list", Nth: 2, Outcome: providertest.Gone}, providertest.Rule{Op: "list", Outcome: providertest.Cut})

@@ -98,6 +98,31 @@ func TestAVanishedFolderIsUnreachableAndNeverMadeAgain(t *testing.T) {
 	}
 }
 
+func TestAListingCutByAVanishedFolderFails(t *testing.T) {
+	d, path := newDir(t)
+	put(t, d, "a", "x", time.Time{})
+	put(t, d, "b/c", "x", time.Time{})
+	put(t, d, "b/d", "x", time.Time{})
+	for _, prefix := range []string{"", "b/"} {
+		var last error
+		n := 0
+		for _, err := range d.List(t.Context(), prefix, "") {
+			if last = err; err != nil {
+				break
+			}
+			if n++; n == 1 {
+				if err := os.Rename(path, path+"-away"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		wantKind(t, "list "+prefix, last, providers.ErrUnreachable)
+		if err := os.Rename(path+"-away", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestAFolderThatComesBackWorksAgain(t *testing.T) {
 	d, path := newDir(t)
 	put(t, d, "r/a", "data", time.Time{})

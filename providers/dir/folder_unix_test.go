@@ -51,4 +51,7 @@ func TestTheLockOfAnotherProcessIsBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantKind(t, "raise", d.Raise(t.Context(), "r/a", "", time.Now().Add(2*time.Hour)), providers.ErrBusy)
+	dir.WithoutLinks(d)
+	_, err = d.Put(t.Context(), "r/b", []byte("y"), providers.PutOptions{})
+	wantKind(t, "create without links", err, providers.ErrBusy)
 }
