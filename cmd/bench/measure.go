@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"offsite/manifest/seal"
+)
+
+// row is one line of the table of results.
+type row struct {
+	name            string
+	wall, cpu       time.Duration
+	rss             int64 // peak, bytes; 0: this system does not tell
+	stored, objects int64 // added to the store
+	bytes           int64 // of the practice
+	note            string
+}
+
+// nothingNew is the exit code of a run that found all stored already.
+const nothingNew = 8
+
+// offsite runs the program once.
+func (b *bench) offsite(ctx context.Context, args ...string) (*os.ProcessState, error) {
+	cmd := exec.CommandContext(ctx, b.program, append(args, "--config", b.config)...)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == nothingNew {
+		err = nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("offsite %s: %w\n%s", args[0], err, errs.Bytes())
+	}
+	return cmd.ProcessState, nil
+}
+
+// measure runs the program once and adds a row.
+func (b *bench) measure(ctx context.Context, name string, args ...string) (*row, error) {
+	before, n, err := folderSize(b.store)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	state, err := b.offsite(ctx, args...)
+	wall := time.Since(start)
+	if err != nil {
+		return nil, err
+	}
+	after, m, err := folderSize(b.store)
+	if err != nil {
+		return nil, err
+	}
+	bytes, _, err := folderSize(b.data)
+	if err != nil {
+		return nil, err
+	}
+	b.rows = append(b.rows, row{name: name, wall: wall, cpu: state.UserTime() + state.SystemTime(), rss: peakRSS(state),
+		stored: after - before, objects: m - n, bytes: bytes})
+	return &b.rows[len(b.rows)-1], nil
+}
+
+func (b *bench) setUp(ctx context.Context) error {
+	const passphrase = "bench bench bench bench"
+	if err := os.WriteFile(b.passphrase, []byte(passphrase+"\n"), 0o600); err != nil {
+		return err
+	}
+	if _, err := b.offsite(ctx, "init", "--source", b.data, "--profile", "generic", "--store", "dir:"+b.store, "--recovery-passphrase-file", b.passphrase); err != nil {
+		return err
+	}
+	// A quiet period of nothing: the practice was written a moment ago.
+	text, err := os.ReadFile(b.config)
+	if err != nil {
+		return err
+	}
+	text = bytes.Replace(text, []byte("  #quiet: 10m\n"), []byte("  quiet: 0s\n"), 1)
+	if err := os.WriteFile(b.config, text, 0o600); err != nil {
+		return err
+	}
+	holders, err := filepath.Glob(filepath.Join(b.store, "keys", "holder-*.age"))
+	if err != nil || len(holders) == 0 {
+		return fmt.Errorf("no recovery holder in the store: %w", err)
+	}
+	sealed, err := os.ReadFile(holders[0])
+	if err != nil {
+		return err
+	}
+	key, err := seal.OpenHolder(sealed, seal.Unlock{Passphrase: passphrase})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(b.restoreKey, key.Text(), 0o600)
+}
+
+func (b *bench) appendLog() error {
+	f, err := os.OpenFile(filepath.Join(b.data, "logfiles", "backup.log"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("one more line\r\n")
+	return errors.Join(err, f.Close())
+}
+
+func (b *bench) print(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\t wall s\t MB/s\t CPU s\t peak RSS MiB\t stored MB\t objects\t\t")
+	for _, r := range b.rows {
+		rate := "-"
+		if r.bytes > 0 {
+			rate = fmt.Sprintf("%.0f", float64(r.bytes)/1e6/r.wall.Seconds())
+		}
+		fmt.Fprintf(t, "%s\t %.2f\t %s\t %.2f\t %.0f\t %.2f\t %d\t %s\t\n", r.name, r.wall.Seconds(), rate, r.cpu.Seconds(), float64(r.rss)/(1<<20), float64(r.stored)/1e6, r.objects, r.note)
+	}
+	t.Flush()
+}
+
+// folderSize sums up the files of a folder; one that is not there is empty.
+func folderSize(dir string) (size, files int64, err error) {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		size += info.Size()
+		files++
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return size, files, err
+}
+
+// compareTrees compares names, contents and times of all regular files.
+func compareTrees(want, got string) error {
+	seen := 0
+	err := filepath.WalkDir(want, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		rel, err := filepath.Rel(want, path)
+		if err != nil {
+			return err
+		}
+		seen++
+		return compareFiles(path, filepath.Join(got, rel))
+	})
+	if err != nil {
+		return fmt.Errorf("compare what was restored: %w", err)
+	}
+	if _, n, err := folderSize(got); err != nil || n != int64(seen) {
+		return fmt.Errorf("compare what was restored: %d files instead of %d: %w", n, seen, err)
+	}
+	return nil
+}
+
+func compareFiles(a, b string) error {
+	x, err := os.Open(a)
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	y, err := os.Open(b)
+	if err != nil {
+		return err
+	}
+	defer y.Close()
+	bufA, bufB := make([]byte, 1<<20), make([]byte, 1<<20)
+	for {
+		n, errA := io.ReadFull(x, bufA)
+		m, errB := io.ReadFull(y, bufB)
+		if n != m || !bytes.Equal(bufA[:n], bufB[:m]) {
+			return fmt.Errorf("%s differs", b)
+		}
+		if errA != nil || errB != nil {
+			if errors.Is(errA, io.EOF) || errors.Is(errA, io.ErrUnexpectedEOF) {
+				return nil
+			}
+			return errors.Join(errA, errB)
+		}
+	}
+}
