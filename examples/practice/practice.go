@@ -1,22 +1,26 @@
-// Package practice writes a made-up dental practice's databackup folder and lives its days: size, seed and day decide every
-// byte and every time, so that benchmarks, tests and demonstrations can speak of the same folder without shipping it.
+// Package practice writes a made-up dental practice's databackup folder and lives its days: size, seed and day decide
+// every byte and every time, so that benchmarks, tests and demonstrations can speak of the same folder without shipping
+// it.
 //
 // A folder at day N is the folder at day N-1 edited in place: some new images and documents, about one per cent of the
 // database pages changed here and there, a few pages more, some rows in an SQLite file, some lines in a log. Building a
-// folder at day N replays the days and gives the same bytes, the catalogue (SQLite, edited by SQL alone) included as long as the
-// version of the driver is the same.
+// folder at day N replays the days and gives the same bytes, the catalogue (SQLite, edited by SQL alone) included as
+// long as the version of the driver is the same.
 //
-// What it promises: valid JPEG, DICOM, TIFF, PNG, PDF, RTF, XML, e-mail and SQLite files, table pages with right checksums, and compression
-// and byte statistics close to the real kinds. What it refuses: a folder that it did not write, or that stands at a later day.
+// What it promises: valid JPEG, DICOM, TIFF, PNG, PDF, RTF, XML, e-mail and SQLite files, table pages with right
+// checksums, and compression and byte statistics close to the real kinds. What it refuses: a folder that it did not
+// write, or that stands at a later day.
 //
-// The last closed day is kept where a practice keeps it, in the configuration table UNICONFIG6.FS5, which is written last: a
-// run that was killed is done again by the next. A folder whose day 0 was never finished is refused and has to be removed.
+// The last closed day is kept where a practice keeps it, in the configuration table UNICONFIG6.FS5, which is written
+// last: a run that was killed is done again by the next (its report then lists no SQLite pages if that edit was already
+// committed). A folder whose day 0 was never finished is refused and has to be removed.
 //
-// Taken from public descriptions: the folder's name, UNICONFIG6.FS5 and *.FS5 as table files, logfiles/backup.log and what it tells,
-// images and documents making up about three quarters. Assumptions, all of them named constants or tables in plan.go, table.go and sqlite.go: the
-// mix by kind (40 % JPEG, 17 % DICOM with JPEG, 6 % raw DICOM, 3 % TIFF, 3 % PNG, 4 % PDF, 1 % letters and forms, 1 % e-mail,
-// 25 % databases), their sizes, about 2,500 files per GiB, 1.2 % new bytes, 1 % changed and 0.1 % added pages a day, the layout of a
-// table page, the shape of the log. The pictures are noise inside real structure; nothing shows or names a person.
+// Taken from public descriptions: the folder's name, UNICONFIG6.FS5 and *.FS5 as table files, logfiles/backup.log and
+// what it tells, images and documents making up about three quarters. Assumptions, all of them named constants or
+// tables in plan.go, table.go and sqlite.go: the mix by kind (40 % JPEG, 17 % DICOM with JPEG, 6 % raw DICOM, 3 % TIFF,
+// 3 % PNG, 4 % PDF, 1 % letters and forms, 1 % e-mail, 25 % databases), their sizes, about 2,500 files per GiB, 1.2 %
+// new bytes, 1 % changed and 0.1 % added pages a day, the layout of a table page, the shape of the log. The pictures
+// are noise inside real structure; nothing shows or names a person.
 package practice
 
 import (
