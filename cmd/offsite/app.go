@@ -52,7 +52,9 @@ type verb struct {
 func (a *app) verbs() []verb {
 	return []verb{
 		a.initVerb(),
+		a.runVerb(),
 		a.daysVerb(),
+		a.retentionVerb(),
 		a.versionVerb(),
 	}
 }

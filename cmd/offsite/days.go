@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -57,14 +56,14 @@ func (h history) text(w io.Writer) {
 		fmt.Fprintln(w, "No day is stored yet.")
 	} else {
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(t, "DAY\tVERDICT\tFINISHED\tFILES\tSIZE\tADDED\tKEPT UNTIL\tBECAUSE OF")
+		fmt.Fprintln(t, "DAY\tVERDICT\tFINISHED\tFILES\tSIZE\tADDED\tKEPT UNTIL")
 		for _, d := range h.Days {
 			until := d.Until.In(h.zone).Format(time.DateOnly)
 			if d.Until.Before(h.now) {
 				until = "lapsed"
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", d.Day, d.Verdict, d.Time.In(h.zone).Format("2006-01-02 15:04"),
-				d.Files, bytesText(d.Bytes), bytesText(d.Stored), until, strings.Join(d.Classes, ", "))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", d.Day, d.Verdict, d.Time.In(h.zone).Format("2006-01-02 15:04"),
+				d.Files, bytesText(d.Bytes), bytesText(d.Stored), until)
 		}
 		t.Flush()
 	}
@@ -76,7 +75,7 @@ func (h history) text(w io.Writer) {
 func (a *app) daysVerb() verb {
 	return verb{
 		use: "days", short: "list the days that a store holds, and until when each is kept",
-		long:    "Needs no restore key: records are signed, and hold no names of files.",
+		long:    "Needs no restore key: records are signed, and hold no names of files. Why a day\nis kept, offsite retention says.",
 		example: "  offsite days\n  offsite days --store dir:/mnt/nas/offsite --json",
 		exits:   []int{exitDone, exitFailed, exitUsage, exitStore, exitDamaged},
 		run: func(ctx context.Context, _ []string) (answer, error) {

@@ -11,6 +11,7 @@ import (
 	"offsite/manifest/pack"
 	"offsite/manifest/seal"
 	"offsite/providers"
+	"offsite/uploader"
 	"offsite/uploader/source"
 )
 
@@ -75,6 +76,10 @@ var kinds = []struct {
 	hint string
 }{
 	{context.Canceled, exitFailed, "stopped before it was done; the next run continues"},
+	{uploader.ErrUnsettled, exitIncomplete, "the backup was written to while it was read: run again when it has finished"},
+	{uploader.ErrUnreadable, exitIncomplete, "close the program that holds the files, or give this user the right to read them"},
+	{uploader.ErrRunning, exitFailed, "let it finish; it does the same work"},
+	{uploader.ErrStores, exitStore, "is the disk connected, or the network up? nothing stored is lost"},
 	{providers.ErrUnreachable, exitStore, "is the disk connected, or the network up? nothing stored is lost"},
 	{providers.ErrBusy, exitStore, "the store asks to be left alone for a while: try again later"},
 	{providers.ErrInDoubt, exitStore, "the outcome of a write is unknown: run again, which finds out"},

@@ -311,17 +311,14 @@ func createStore(ctx context.Context, s config.NamedAddress) (*providers.Store, 
 	return store, nil
 }
 
-// makeKeys makes every key of a new practice. The restore key and the owner key
-// leave this function only sealed.
+// makeKeys makes every key of a new practice. The restore key leaves
+// this function only sealed; the owner key follows from it.
 func (a *app) makeKeys(p *plan) (f manifest.Founding, upload *seal.UploadKey, holders []holderShort, err error) {
 	restore, err := seal.NewRestoreKey()
 	if err != nil {
 		return f, nil, nil, err
 	}
-	owner, err := seal.NewOwner()
-	if err != nil {
-		return f, nil, nil, err
-	}
+	owner := restore.Owner()
 	secrets, err := seal.NewSecrets()
 	if err != nil {
 		return f, nil, nil, err
@@ -331,15 +328,8 @@ func (a *app) makeKeys(p *plan) (f manifest.Founding, upload *seal.UploadKey, ho
 		return f, nil, nil, err
 	}
 	sealed := map[string][]byte{}
-	plain, err := secrets.MarshalText()
-	if err != nil {
+	if sealed[manifest.SecretsKey], err = owner.SealSecrets(secrets, upload.Repository, restore.Recipient()); err != nil {
 		return f, nil, nil, err
-	}
-	for key, text := range map[string][]byte{manifest.SecretsKey: plain, manifest.OwnerKey: owner.Text()} {
-		if sealed[key], err = seal.SealTo(restore.Recipient(), text); err != nil {
-			return f, nil, nil, err
-		}
-		clear(text)
 	}
 	for _, h := range p.holders {
 		id := newHolderID(h)

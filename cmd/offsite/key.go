@@ -157,11 +157,7 @@ func (a *app) addHolder(ctx context.Context, f initFlags, unlock *keyFlags) (ans
 				return nil, err
 			}
 		}
-		owner, err := openOwner(ctx, store, restore)
-		if err != nil {
-			return nil, fmt.Errorf("store %s: %w", s.Name, err)
-		}
-		if _, err := manifest.OpenHeader(ctx, store, owner.Public()); err != nil {
+		if _, err := manifest.OpenHeader(ctx, store, restore.Owner().Public()); err != nil {
 			return nil, fmt.Errorf("store %s: %w", s.Name, err)
 		}
 		stores = append(stores, store)

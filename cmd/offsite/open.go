@@ -153,8 +153,8 @@ type library struct {
 }
 
 // openLibrary opens the store to read from. With unlock it also gets the restore
-// key, and then believes the header only if the owner key, which only the restore
-// key opens, signed it. Without, the upload key says who the owner is, and with
+// key, and then believes the header only if the owner key, which follows from the
+// restore key, signed it. Without, the upload key says who the owner is, and with
 // neither the header vouches for itself.
 func (a *app) openLibrary(ctx context.Context, unlock *keyFlags) (*library, error) {
 	at, c, err := a.readFrom()
@@ -173,11 +173,7 @@ func (a *app) openLibrary(ctx context.Context, unlock *keyFlags) (*library, erro
 		if l.key, err = a.restoreKey(ctx, store, unlock); err != nil {
 			return nil, err
 		}
-		owner, err := openOwner(ctx, store, l.key)
-		if err != nil {
-			return nil, err
-		}
-		l.owner = owner.Public()
+		l.owner = l.key.Owner().Public()
 	}
 	if l.header, err = manifest.OpenHeader(ctx, store, l.owner); err != nil {
 		return nil, err
@@ -205,20 +201,6 @@ func (l *library) configure(c *config.Config, unlocked bool) error {
 	}
 	l.owner, l.source = upload.Owner, sourceID(upload, c.Source.Name)
 	return nil
-}
-
-// openOwner opens the owner key with the restore key.
-func openOwner(ctx context.Context, store *providers.Store, key *seal.RestoreKey) (*seal.Owner, error) {
-	sealed, err := store.Read(ctx, manifest.OwnerKey, "")
-	if err != nil {
-		return nil, fmt.Errorf("read owner key: %w", err)
-	}
-	text, err := key.Opener().Open(sealed)
-	if err != nil {
-		return nil, fmt.Errorf("open owner key: %w", err)
-	}
-	defer clear(text)
-	return seal.ParseOwner(text)
 }
 
 // keyFlags are the ways to give the restore key.
