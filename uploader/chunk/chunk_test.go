@@ -229,7 +229,7 @@ func TestSizesLieAroundTheAverage(t *testing.T) {
 	t.Parallel()
 	c := chunk.New([32]byte{8})
 	for _, k := range []chunk.Kind{chunk.WriteOnce, chunk.Volatile} {
-		total := max(48*limits[k].mean, 16<<20)
+		total := max(40*limits[k].mean, 8<<20)
 		for name, in := range map[string][]byte{"random": random(7, total), "text": text(7, total)} {
 			all := sizes(t, c, k, in)
 			all = all[:len(all)-1]
