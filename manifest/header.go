@@ -56,7 +56,7 @@ type Founding struct {
 	Header    Header
 	Enrolment Enrolment
 	Owner     ed25519.PrivateKey
-	Sealed    map[string][]byte // key objects that are sealed already: SecretsKey, OwnerKey, HolderKey(...)
+	Sealed    map[string][]byte // key objects that are sealed already: SecretsKey, HolderKey(...)
 }
 
 // Found makes store the practice's: the sealed keys first, the header last, so

@@ -21,7 +21,6 @@ import (
 const (
 	HeaderKey  = "offsite.json"
 	SecretsKey = "keys/secrets.age"
-	OwnerKey   = "keys/owner.age"
 
 	HolderPrefix = "keys/holder-"
 	PCPrefix     = "keys/pc-"

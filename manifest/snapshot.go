@@ -238,3 +238,23 @@ func ReadSegment(ctx context.Context, store *providers.Store, opener *seal.Opene
 	}
 	return s, nil
 }
+
+// Needs returns a receipt for every object that a committed snapshot pins, leased
+// until the snapshot's own expiry: its record could not have been written otherwise.
+func Needs(ref Ref) []Stored {
+	out := make([]Stored, 0, len(ref.Record.Packs)+len(ref.Record.Segments))
+	for _, p := range ref.Record.Packs {
+		out = append(out, Stored{pin: p, key: PackKey(p.Name), lease: ref.Record.Expiry.Time})
+	}
+	for _, p := range ref.Record.Segments {
+		out = append(out, Stored{pin: p, key: SegmentKey(p.Name), lease: ref.Record.Expiry.Time})
+	}
+	return out
+}
+
+// Leased returns the receipt with the lease that a lease record states, if that is
+// later than what the receipt knows.
+func (s Stored) Leased(until time.Time) Stored {
+	s.lease = later(s.lease, until)
+	return s
+}

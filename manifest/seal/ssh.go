@@ -1,5 +1,3 @@
-//go:build ssh
-
 package seal
 
 import (

@@ -1,5 +1,3 @@
-//go:build ssh
-
 package seal_test
 
 import (
