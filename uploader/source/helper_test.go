@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"offsite/uploader/source"
 )
@@ -89,15 +88,4 @@ func expect(tb testing.TB, got, want []string) {
 	if !slices.Equal(got, want) {
 		tb.Errorf("got\n\t%q\nwant\n\t%q", got, want)
 	}
-}
-
-// age sets the modification time of everything below root.
-func age(tb testing.TB, root string, t time.Time) {
-	tb.Helper()
-	must(tb, filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.Type()&os.ModeSymlink != 0 {
-			return err
-		}
-		return os.Chtimes(path, t, t)
-	}))
 }

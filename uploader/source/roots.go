@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 )
 
@@ -92,7 +91,8 @@ func validName(name string) bool {
 }
 
 // refuseLive returns an error when live is, holds or lies inside one of the
-// roots. The bool is false when live could be compared by name alone.
+// roots. The bool is false when live itself could not be looked at, so that only
+// the folders above it were compared.
 func refuseLive(infos []RootInfo, live string) (bool, error) {
 	if live == "" {
 		return false, nil
@@ -113,22 +113,10 @@ func refuseLive(infos []RootInfo, live string) (bool, error) {
 	return err == nil, nil
 }
 
-// overlap reports whether one folder is the other or lies inside it, by name or
-// by any folder on the way up being the same folder on disk. The second finds
-// other spellings, drive letters of one share, bind mounts and short names.
-func overlap(a, b string) bool {
-	return nested(a, b) || nested(b, a) || climbs(a, b) || climbs(b, a)
-}
-
-// nested reports by name alone whether inner is outer or lies inside it.
-func nested(inner, outer string) bool {
-	inner, outer = filepath.Clean(inner), filepath.Clean(outer)
-	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
-		inner, outer = strings.ToLower(inner), strings.ToLower(outer)
-	}
-	rel, err := filepath.Rel(outer, inner)
-	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
-}
+// overlap reports whether one folder is the other or lies inside it: whether any
+// folder on the way up from one is the other on disk. That finds links, other
+// spellings, drive letters of one share, bind mounts and short names alike.
+func overlap(a, b string) bool { return climbs(a, b) || climbs(b, a) }
 
 // climbs reports whether a folder on the way from inner up to the top is outer.
 func climbs(inner, outer string) bool {

@@ -115,6 +115,46 @@ func TestScanLeavesOutWhatIsExcluded(t *testing.T) {
 	}
 }
 
+func TestNewestLeavesOutFoldersThatExcludedFilesTouch(t *testing.T) {
+	t.Parallel()
+	root := tree(t, "file", "sub/app.lock")
+	late := time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+	must(t, os.Chtimes(filepath.Join(root, "sub"), late, late))
+	opt := one(root)
+	if n := scan(t, opt).Newest(); !n.Equal(late) {
+		t.Errorf("newest change %v, want that of the folder", n)
+	}
+	opt.Exclude = patterns(t, "*.lock")
+	if n := scan(t, opt).Newest(); n.After(time.Now().Add(time.Hour)) {
+		t.Errorf("newest change %v is that of a folder in which something is excluded", n)
+	}
+}
+
+func TestScanLeavesOutWhatVanishesMeanwhile(t *testing.T) {
+	t.Parallel()
+	root := tree(t, "stays")
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			for i := range 50 {
+				_ = os.WriteFile(filepath.Join(root, fmt.Sprint("temporary", i)), nil, 0o644)
+			}
+			for i := range 50 {
+				_ = os.Remove(filepath.Join(root, fmt.Sprint("temporary", i)))
+			}
+		}
+	}()
+	for range 300 {
+		if n := scanRoot(t, root).Totals().Unreadable; n != 0 {
+			t.Fatalf("%d vanished files are reported as unreadable", n)
+		}
+	}
+	cancel()
+	<-done
+}
+
 func TestScanJoinsSeveralRoots(t *testing.T) {
 	t.Parallel()
 	a, b := tree(t, "patient.MYD", "x/y"), tree(t, "A/1.jpg", "x/z")
@@ -220,7 +260,7 @@ func TestScanRefusesLiveData(t *testing.T) {
 		{"beside it", "exact/backup", "exact/data", false, 0},
 		{"a name that starts alike", "exact/backup", "exact/back", false, 1},
 		{"switched off", "elsewhere", "server/share", false, 1},
-		{"switched off, by name inside", "exact", "exact/offline", true, 0},
+		{"switched off, inside a folder that exists", "exact", "exact/offline", true, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -20,7 +20,6 @@ package source
 import (
 	"io/fs"
 	"iter"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -197,7 +196,8 @@ func (s Set) Quiet() time.Duration {
 }
 
 // LiveUnchecked returns how many of the folders named as live data could not be
-// looked at (a server that is switched off) and were compared by name alone.
+// looked at (a server that is switched off): of those, only the folders above that
+// exist were compared with the roots.
 func (s Set) LiveUnchecked() int {
 	if s.d == nil {
 		return 0
@@ -233,16 +233,4 @@ func (s Set) locate(path string) (RootInfo, string, error) {
 		}
 	}
 	return RootInfo{}, "", ErrNotListed
-}
-
-// nanos joins seconds and nanoseconds and moves what does not fit to the nearer end.
-func nanos(sec, nsec int64) int64 {
-	const limit = math.MaxInt64 / int64(time.Second)
-	switch {
-	case sec >= limit:
-		return math.MaxInt64
-	case sec <= -limit:
-		return math.MinInt64
-	}
-	return sec*int64(time.Second) + nsec
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -211,4 +213,16 @@ func fill(e *Entry, st *unix.Stat_t) {
 	e.ID = FileID{uint64(st.Dev), uint64(st.Ino)}
 	e.Mode = uint32(st.Mode) & 0o7777
 	e.UID, e.GID = st.Uid, st.Gid
+}
+
+// nanos joins seconds and nanoseconds and moves what does not fit to the nearer end.
+func nanos(sec, nsec int64) int64 {
+	const limit = math.MaxInt64 / int64(time.Second)
+	switch {
+	case sec >= limit:
+		return math.MaxInt64
+	case sec <= -limit:
+		return math.MinInt64
+	}
+	return sec*int64(time.Second) + nsec
 }

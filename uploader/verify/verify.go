@@ -262,7 +262,7 @@ func (j *judge) kinds() {
 		j.add(Finding{
 			Check: "live", Level: LevelWarning, Count: n,
 			Measured: plural(n, "live folder") + " could not be reached", Limit: "none",
-			Remedy: "compared by name alone: make sure the source is not the running program's own data",
+			Remedy: "make sure the source is not the running program's own data",
 		})
 	}
 }
