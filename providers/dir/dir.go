@@ -49,6 +49,9 @@ const (
 
 	// writeSlice is how much is written between two looks at the context.
 	writeSlice = 4 << 20
+	// directSlice is the same where the page cache is bypassed: longer, because
+	// each write waits for the disk.
+	directSlice = 16 << 20
 )
 
 // Dir is a driver with every optional ability: leases, removal and a clock. Safe
@@ -246,10 +249,13 @@ func (d *Dir) Get(ctx context.Context, key string, v providers.Version, off, n i
 
 // readAt reads n bytes of an open object.
 func (d *Dir) readAt(op, key string, f *os.File, off, n int64) ([]byte, error) {
-	data := make([]byte, n)
 	if n == 0 {
+		return []byte{}, nil
+	}
+	if data, ok := readDirect(f, off, n); ok {
 		return data, nil
 	}
+	data := make([]byte, n)
 	switch _, err := f.ReadAt(data, off); {
 	case err == nil:
 		return data, nil
@@ -258,6 +264,18 @@ func (d *Dir) readAt(op, key string, f *os.File, off, n int64) ([]byte, error) {
 	default:
 		return nil, fail(op, key, d.readKind(err), err)
 	}
+}
+
+// readDirect reads a large object past the page cache. Whatever goes wrong, the
+// ordinary way is tried next and gives the error.
+func readDirect(f *os.File, off, n int64) ([]byte, bool) {
+	if n < directMin || off%directBlock != 0 || !setDirect(f, true) {
+		return nil, false
+	}
+	defer setDirect(f, false)
+	data := make([]byte, (n+directBlock-1)&^(directBlock-1))
+	got, _ := f.ReadAt(data, off)
+	return data[:n:n], int64(got) >= n
 }
 
 // readKind tells a bad sector from a disk that is gone: a folder that still

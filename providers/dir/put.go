@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"syscall"
 
 	"offsite/providers"
 )
@@ -169,12 +170,9 @@ func writeFile(ctx context.Context, root *os.Root, name string, data []byte) err
 	if err != nil {
 		return err
 	}
-	for len(data) > 0 && err == nil {
-		if err = ctx.Err(); err == nil {
-			n := min(len(data), writeSlice)
-			_, err = f.Write(data[:n])
-			data = data[n:]
-		}
+	data, err = writeDirect(ctx, f, data)
+	if err == nil {
+		err = writeSlices(ctx, f, data)
 	}
 	if err == nil {
 		err = ctx.Err()
@@ -183,4 +181,41 @@ func writeFile(ctx context.Context, root *os.Root, name string, data []byte) err
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
+}
+
+// writeDirect writes whole blocks of a large object past the page cache, where
+// that can be done, and returns what is left.
+func writeDirect(ctx context.Context, f *os.File, data []byte) ([]byte, error) {
+	if int64(len(data)) < directMin || !setDirect(f, true) {
+		return data, nil
+	}
+	defer setDirect(f, false)
+	for len(data) >= directBlock {
+		if err := ctx.Err(); err != nil {
+			return data, err
+		}
+		n, err := f.Write(data[:min(len(data), directSlice)&^(directBlock-1)])
+		data = data[n:]
+		if errors.Is(err, syscall.EINVAL) {
+			return data, nil // the memory is not aligned as this disk wants it
+		}
+		if err != nil {
+			return data, err
+		}
+	}
+	return data, nil
+}
+
+func writeSlices(ctx context.Context, f *os.File, data []byte) error {
+	for len(data) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(len(data), writeSlice)
+		if _, err := f.Write(data[:n]); err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	return nil
 }
