@@ -31,6 +31,8 @@ var allowed = map[string]struct {
 	"uploader/verify": {[]string{"uploader/source"}, "a verdict is about a set"},
 	"uploader": {[]string{"manifest", "manifest/pack", "manifest/seal", "providers", "retention", "uploader/chunk", "uploader/source", "uploader/verify"},
 		"one run binds them all; it never restores"},
+	"uploader/simtest": {[]string{"manifest", "manifest/pack", "manifest/seal", "providers"},
+		"what tests of runs share judges stored bytes and trusts no uploader"},
 }
 
 // prefixes holds for packages below a folder, in addition to allowed.
