@@ -78,12 +78,12 @@ func (b *bench) setUp(ctx context.Context) error {
 	if _, err := b.offsite(ctx, "init", "--source", b.data, "--profile", "generic", "--store", "dir:"+b.store, "--recovery-passphrase-file", b.passphrase); err != nil {
 		return err
 	}
-	// A quiet period of nothing: the practice was written a moment ago.
+	// The shortest quiet period: the practice was written a moment ago.
 	text, err := os.ReadFile(b.config)
 	if err != nil {
 		return err
 	}
-	text = bytes.Replace(text, []byte("  #quiet: 10m\n"), []byte("  quiet: 0s\n"), 1)
+	text = bytes.Replace(text, []byte("  #quiet: 10m\n"), []byte("  quiet: 1s\n"), 1)
 	if err := os.WriteFile(b.config, text, 0o600); err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 
 // The assumptions about a practice, in per mille of the folder's size unless another unit is named.
 const (
-	filesShare       = 750 // everything that is written once
+	filesShare       = 820 // everything that is written once
 	newPerDay        = 12  // write-once bytes that a day adds
 	amendedPerDay    = 10  // of the database pages, changed in place
 	appendedPerDay   = 1   // of the database pages, added at the end
@@ -19,7 +19,7 @@ const (
 	firstMonday      = "2026-01-05"
 	catalogName      = "imaging/catalogue.db"
 	logName          = "logfiles/backup.log"
-	generatorVersion = 1 // part of a data set's identity: another version writes other bytes
+	generatorVersion = 2 // part of a data set's identity: another version writes other bytes
 )
 
 type fileKind int
@@ -45,12 +45,12 @@ type kindSpec struct {
 }
 
 var kindSpecs = [kinds]kindSpec{
-	kindJPEG:     {"jpeg", 400, 96 << 10, 4},
-	kindDICOM:    {"dicom-jpeg", 170, 160 << 10, 4},
-	kindDICOMRaw: {"dicom-raw", 60, 1 << 20, 3},
-	kindTIFF:     {"tiff", 30, 128 << 10, 3},
-	kindPNG:      {"png", 30, 64 << 10, 3},
-	kindPDF:      {"pdf", 40, 32 << 10, 4},
+	kindJPEG:     {"jpeg", 450, 96 << 10, 4},
+	kindDICOM:    {"dicom-jpeg", 200, 160 << 10, 4},
+	kindDICOMRaw: {"dicom-raw", 40, 1 << 20, 3},
+	kindTIFF:     {"tiff", 20, 128 << 10, 3},
+	kindPNG:      {"png", 40, 64 << 10, 3},
+	kindPDF:      {"pdf", 50, 32 << 10, 4},
 	kindText:     {"letter", 10, 5 << 10, 2},
 	kindEmail:    {"e-mail", 10, 16 << 10, 4},
 }

@@ -91,8 +91,21 @@ func (t *tableSpec) recordSize() int {
 // tablePages is how many pages a table has on day 0.
 func (t *tableSpec) firstPages(budget int64) int64 { return max(budget*t.share/1000/PageSize, 3) }
 
+// visit is what the records of one sitting share: whose they are, the day, who typed them, and what was done most.
+type visit struct {
+	owner uint32
+	date  uint32
+	user  int
+	code  int
+}
+
+func newVisit(r *rng, owner, date uint32) visit {
+	// A handful of treatments make up most of the work.
+	return visit{owner: owner, date: date, user: int(r.next() >> 61), code: r.below(1 + r.below(len(codes)))}
+}
+
 // putRecord writes one record; room behind it may be overwritten.
-func (t *tableSpec) putRecord(b []byte, r *rng, id, owner uint32, day int) {
+func (t *tableSpec) putRecord(b []byte, r *rng, id uint32, v visit) {
 	at := 0
 	for _, f := range t.fields {
 		p := b[at:]
@@ -100,14 +113,18 @@ func (t *tableSpec) putRecord(b []byte, r *rng, id, owner uint32, day int) {
 		case fieldKey:
 			binary.LittleEndian.PutUint32(p, id)
 		case fieldPatient:
-			binary.LittleEndian.PutUint32(p, owner)
+			binary.LittleEndian.PutUint32(p, v.owner)
 		case fieldDate:
-			binary.LittleEndian.PutUint32(p, uint32(46000+day-r.below(400)))
+			binary.LittleEndian.PutUint32(p, v.date+uint32(r.next()>>63)*uint32(r.below(180)))
 		case fieldAmount:
-			binary.LittleEndian.PutUint32(p, uint32(r.next()>>50)*5)
+			amount := uint32(v.code+1) * 1235 // the fee of the code
+			if r.next()&3 == 0 {
+				amount = uint32(r.next()>>50) * 5
+			}
+			binary.LittleEndian.PutUint32(p, amount)
 		case fieldCode:
 			copy(p[:8], "        ")
-			copy(p, codes[r.below(len(codes))])
+			copy(p, codes[v.code])
 		case fieldName:
 			putPadded(p[:f.size], surnames[r.below(len(surnames))])
 		case fieldFirst:
@@ -123,9 +140,9 @@ func (t *tableSpec) putRecord(b []byte, r *rng, id, owner uint32, day int) {
 			binary.LittleEndian.PutUint64(p[8:], r.next())
 		case fieldFlags:
 			z := r.next()
-			binary.LittleEndian.PutUint32(p, uint32(z&(z>>20))&0x01010307)
+			binary.LittleEndian.PutUint32(p, uint32(z&(z>>20)&(z>>40))&0x01010307)
 		case fieldUser:
-			copy(p[:8], [8]string{"jpatel  ", "sobrien ", "mwood   ", "admin   ", "zm      ", "ahughes ", "rkhan   ", "locum1  "}[r.next()>>61])
+			copy(p[:8], [8]string{"jpatel  ", "sobrien ", "mwood   ", "admin   ", "zm      ", "ahughes ", "rkhan   ", "locum1  "}[v.user])
 		case fieldPhone:
 			z := r.next() >> 1
 			copy(p, "07")
@@ -149,12 +166,14 @@ func (t *tableSpec) putPage(page []byte, seed uint64, table int, no int64, day i
 	r := newRNG(seed, 'T', uint64(table), uint64(no))
 	size := t.recordSize()
 	n := (PageSize - pageHead) / size
-	owner := uint32(20011 + r.below(5000)*13)
+	// Records stand in the order in which they were written: a page is a day or two.
+	date := uint32(46000 + day - r.below(400))
+	var v visit
 	for i := range n {
-		if r.next()&3 == 0 {
-			owner = uint32(20011 + r.below(5000)*13)
+		if i == 0 || r.next()&3 == 0 {
+			v = newVisit(&r, uint32(20011+r.below(5000)*13), date)
 		}
-		t.putRecord(page[pageHead+i*size:], &r, uint32(no)*uint32(n)+uint32(i), owner, day)
+		t.putRecord(page[pageHead+i*size:], &r, uint32(no)*uint32(n)+uint32(i), v)
 	}
 	clear(page[pageHead+n*size : PageSize])
 	sealPage(page[:PageSize], table, kindRecords, no, n, size, lsn(day, seq))
@@ -186,7 +205,8 @@ func (t *tableSpec) amendPage(page []byte, seed uint64, table int, no int64, day
 	var record [maxRecord]byte
 	for range 1 + r.below(3) {
 		slot := page[pageHead+r.below(n)*size:][:size]
-		t.putRecord(record[:], &r, binary.LittleEndian.Uint32(slot), binary.LittleEndian.Uint32(slot[4:]), day)
+		v := newVisit(&r, binary.LittleEndian.Uint32(slot[4:]), uint32(46000+day))
+		t.putRecord(record[:], &r, binary.LittleEndian.Uint32(slot), v)
 		copy(slot, record[:size])
 	}
 	sealPage(page, table, kindRecords, no, n, size, lsn(day, seq))
