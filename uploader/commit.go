@@ -33,18 +33,41 @@ func (t *target) last() (manifest.Ref, bool) {
 	return t.refs[len(t.refs)-1], true
 }
 
-// nothingNew says whether every live store already has this very day.
-func (r *run) nothingNew(c *contents) bool {
+// findDone finds the stores that already have this very set as this very day, whole
+// as far as can be seen. They get no second record of it.
+func (r *run) findDone(c *contents) {
 	if r.cfg.ReadAll {
-		return false
+		return
 	}
 	for _, t := range r.live() {
 		last, ok := t.last()
-		if !ok || last.Record.Table.Root != c.table.Root || last.Record.Date != r.date.String() || last.Record.Verdict != r.verdict(c) {
+		t.done = ok && last.Record.Table.Root == c.table.Root && last.Record.Date == r.date.String() &&
+			last.Record.Verdict == r.verdict(c) && t.reliesOn(&last.Record)
+	}
+}
+
+// reliesOn says whether the store needs nothing for the new snapshot but what the
+// record names already. It is false after something was found missing or damaged.
+func (t *target) reliesOn(rec *manifest.Record) bool {
+	named := make(map[pack.Name]bool, len(rec.Packs))
+	for _, p := range rec.Packs {
+		named[p.Name] = true
+	}
+	for i := range t.packs {
+		if t.packs[i].used.Load() && !named[t.packs[i].receipt.Pin().Name] {
 			return false
 		}
 	}
-	return true
+	opened := make(map[pack.Name]bool, len(t.segments))
+	for _, s := range t.segments {
+		opened[s.receipt.Pin().Name] = true
+	}
+	for _, p := range rec.Segments {
+		if !opened[p.Name] {
+			return false
+		}
+	}
+	return len(t.entries) == 0
 }
 
 // verdict is that of the judged set, unless reading it brought up worse.
@@ -245,6 +268,18 @@ func (r *run) recheck(ctx context.Context, res *Result) error {
 	return fmt.Errorf("%w: %d files or folders differ", ErrUnsettled, len(changes))
 }
 
+// settled looks whether files could not be read because they changed or went away
+// meanwhile: then the set is void, and nobody need look for missing rights.
+func (r *run) settled(ctx context.Context, res *Result, err error) error {
+	if !errors.Is(err, ErrUnreadable) && !errors.Is(err, ErrUnsettled) {
+		return err
+	}
+	if changed := r.recheck(ctx, res); errors.Is(changed, ErrUnsettled) {
+		return changed
+	}
+	return err
+}
+
 // commit writes the record.
 func (r *run) commit(ctx context.Context, t *target, c *contents) {
 	life := t.life
@@ -342,14 +377,14 @@ func (r *run) sample(ctx context.Context, t *target) error {
 func (r *run) remember(c *contents) error {
 	committed := 0
 	for _, t := range r.targets {
-		if t.ref.Key != "" {
+		if t.ref.Key != "" || t.done {
 			committed++
 		}
 	}
 	if committed == 0 {
 		return nil
 	}
-	w := newMemoryWriter(len(c.files))
+	w := newMemoryWriter(r.memoryHead(), len(c.files))
 	for i := range c.files {
 		e := r.set.At(i)
 		if e.Type != source.TypeFile {

@@ -58,9 +58,15 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// memoryHead is how the memory of this source begins: that of another source must
+// not speak for files that happen to have the same names, sizes and dates.
+func (r *run) memoryHead() string {
+	return memoryMagic + r.cfg.Key.Repository + " " + r.cfg.Source + "\n"
+}
+
 // loadMemory reads the file at path. A missing, damaged or foreign one is an empty
 // memory: that costs reading, never correctness.
-func loadMemory(path string) (*memory, error) {
+func loadMemory(path, head string) (*memory, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &memory{}, nil
@@ -68,21 +74,21 @@ func loadMemory(path string) (*memory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read local state: %w", err)
 	}
-	m, ok := parseMemory(b)
+	m, ok := parseMemory(b, head)
 	if !ok {
 		return &memory{}, nil
 	}
 	return m, nil
 }
 
-func parseMemory(b []byte) (*memory, bool) {
+func parseMemory(b []byte, head string) (*memory, bool) {
 	n := len(b) - memoryTrails
-	if n < len(memoryMagic) || len(b) > maxMemory || string(b[:len(memoryMagic)]) != memoryMagic ||
+	if n < len(head) || len(b) > maxMemory || string(b[:len(head)]) != head ||
 		crc32.Checksum(b[:n], castagnoli) != binary.LittleEndian.Uint32(b[n:]) {
 		return nil, false
 	}
 	m := &memory{block: b[:n], at: make(map[[8]byte]uint32, n/128)}
-	for off := len(memoryMagic); off < n; {
+	for off := len(head); off < n; {
 		if n-off < memoryFixed {
 			return nil, false
 		}
@@ -124,9 +130,9 @@ func (m *memory) find(hash [16]byte) (remembered, bool) {
 // memoryWriter collects the entries of the next memory.
 type memoryWriter struct{ b []byte }
 
-func newMemoryWriter(files int) *memoryWriter {
-	w := &memoryWriter{b: make([]byte, 0, len(memoryMagic)+files*(memoryFixed+32)+memoryTrails)}
-	w.b = append(w.b, memoryMagic...)
+func newMemoryWriter(head string, files int) *memoryWriter {
+	w := &memoryWriter{b: make([]byte, 0, len(head)+files*(memoryFixed+32)+memoryTrails)}
+	w.b = append(w.b, head...)
 	return w
 }
 

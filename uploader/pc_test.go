@@ -28,8 +28,8 @@ import (
 // When the test ends, every store is read anew and every snapshot compared with
 // what the source was when it was committed.
 type practicePC struct {
-	t       testing.TB
-	now     time.Time
+	t testing.TB
+	*clock
 	restore *seal.RestoreKey
 	owner   ed25519.PrivateKey
 	key     *seal.UploadKey
@@ -43,6 +43,11 @@ type practicePC struct {
 	change  func(*uploader.Config) // optional
 }
 
+// clock is what the PC and all its stores see.
+type clock struct{ now time.Time }
+
+func (c *clock) nextDay() { c.now = c.now.AddDate(0, 0, 1) }
+
 const sourceID = "0102030405060708"
 
 func newPC(t testing.TB, source string) *practicePC {
@@ -55,7 +60,7 @@ func newPC(t testing.TB, source string) *practicePC {
 	check(t, err)
 	key, err := seal.NewUploadKey(seal.NewID(), seal.NewID(), restore.Recipient(), secrets, owner.Public().(ed25519.PublicKey))
 	check(t, err)
-	p := &practicePC{t: t, now: time.Date(2026, 11, 20, 22, 0, 0, 0, time.UTC), restore: restore, owner: owner, key: key, id: sourceID,
+	p := &practicePC{t: t, clock: &clock{time.Date(2026, 11, 20, 22, 0, 0, 0, time.UTC)}, restore: restore, owner: owner, key: key, id: sourceID,
 		source: source, state: t.TempDir(), log: slog.New(slog.DiscardHandler)}
 	p.checker = &simtest.Checker{Opener: restore.Opener(), Namer: key.Namer(), Owner: key.Owner, Now: func() time.Time { return p.now }}
 	t.Cleanup(p.check)
@@ -230,8 +235,29 @@ func (p *practicePC) nothingNew() {
 	}
 }
 
-// nextDay moves the clock.
-func (p *practicePC) nextDay() { p.now = p.now.AddDate(0, 0, 1) }
+// fork is the same PC with copies of its stores and its local state, to go on from
+// here in one of several ways. The source and the clock are shared; the clock is
+// set to now.
+func (p *practicePC) fork(t testing.TB, now time.Time) *practicePC {
+	t.Helper()
+	f := *p
+	f.t, f.state, f.boxes, f.stores, f.checker = t, t.TempDir(), nil, nil, p.checker.Fork()
+	f.clock.now = now
+	check(t, os.CopyFS(f.state, os.DirFS(p.state)))
+	for _, b := range p.boxes {
+		f.adopt(b.name, b.mem.Clone())
+	}
+	t.Cleanup(f.check)
+	return &f
+}
+
+// adopt uses a store that is founded already.
+func (p *practicePC) adopt(name string, m *mem.Mem) *box {
+	b := newBox(p.t, name, m)
+	p.boxes = append(p.boxes, b)
+	p.stores = append(p.stores, uploader.Target{Name: name, Store: p.open(b.hook)})
+	return b
+}
 
 // check reads every store anew.
 func (p *practicePC) check() {

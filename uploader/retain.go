@@ -2,12 +2,14 @@ package uploader
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
 	"offsite/manifest"
 	"offsite/manifest/pack"
+	"offsite/providers"
 	"offsite/retention"
 )
 
@@ -83,7 +85,7 @@ func (r *run) leaseFor(need time.Time, name pack.Name) time.Time {
 // of those that anything else keeps longer than they are leased. What fails here is
 // reported and made up for by the next run.
 func (r *run) promote(ctx context.Context, t *target) {
-	if t.ref.Key == "" {
+	if t.ref.Key == "" && !t.done {
 		return
 	}
 	if err := r.raiseKeepers(ctx, t); err != nil {
@@ -101,18 +103,26 @@ func (r *run) raiseKeepers(ctx context.Context, t *target) error {
 		return err
 	}
 	var done []manifest.SnapshotLease
+	var first error
 	for _, raise := range plan.Raises() {
 		ref, ok := t.find(raise.ID)
 		if !ok {
 			continue
 		}
 		if err := r.raiseSnapshot(ctx, t, ref, raise.Until); err != nil {
-			return err
+			// One that has lost an object must not keep the others from being raised.
+			if first == nil {
+				first = err
+			}
+			if !errors.Is(err, providers.ErrNotExist) {
+				break
+			}
+			continue
 		}
 		done = append(done, manifest.SnapshotLease{Seq: ref.Record.Seq, Until: manifest.At(raise.Until), Class: string(raise.Class)})
 		t.until[ref.Record.Seq] = raise.Until
 	}
-	return r.writeLeases(ctx, t, done)
+	return errors.Join(first, r.writeLeases(ctx, t, done))
 }
 
 func (t *target) find(id string) (manifest.Ref, bool) {

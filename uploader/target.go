@@ -49,6 +49,7 @@ type target struct {
 	packs    []packState // by the index's numbers
 
 	life        life
+	done        bool                   // it has this very snapshot already
 	ref         manifest.Ref           // what this run committed
 	leased      []manifest.ObjectLease // put or raised, not yet written down
 	newSegments []manifest.Stored

@@ -43,29 +43,28 @@ func (f *file) chunks() []pack.ChunkID {
 // work says what is to be read. files has one entry for each entry of the set.
 type work struct {
 	files []file
-	todo  []int // entries to be read
-	due   map[int]bool
+	todo  []int        // entries to be read
+	same  map[int]bool // those of them that nothing shows to have changed
 	bytes int64
 }
 
 // plan decides which files need not be read: those whose size, dates and id are as
 // remembered, whose chunks every store holds, and whose weekly turn it is not.
 func (r *run) plan() *work {
-	w := &work{files: make([]file, r.set.Len()), due: make(map[int]bool)}
+	w := &work{files: make([]file, r.set.Len()), same: make(map[int]bool)}
 	for i := range r.set.Len() {
 		e := r.set.At(i)
 		if e.Type != source.TypeFile {
 			continue
 		}
 		old, ok := r.memory.find(r.pathHash(e.Path))
-		same := ok && !r.cfg.ReadAll && old.Size == e.Size && old.Mtime == e.ModTime && old.Changed == e.ChangeTime && old.ID == e.ID.Index
-		due := same && r.due(e.Path, old.Read)
-		if same && !due && r.covered(&old) {
+		same := ok && old.Size == e.Size && old.Mtime == e.ModTime && old.Changed == e.ChangeTime && old.ID == e.ID.Index
+		if same && !r.cfg.ReadAll && !r.due(e.Path, old.Read) && r.covered(&old) {
 			w.files[i] = file{kind: old.Kind, read: old.Read, sha256: old.SHA256, old: old.ids}
 			continue
 		}
-		if due {
-			w.due[i] = true
+		if same {
+			w.same[i] = true
 		}
 		w.todo = append(w.todo, i)
 		w.bytes += e.Size
@@ -78,11 +77,11 @@ func (r *run) plan() *work {
 func (r *run) due(path string, last int64) bool {
 	const day = 24 * 60 * 60
 	age := r.now.Unix() - last
-	if age >= (rereadDays-1)*day || age < 0 {
+	if age >= rereadDays*day-day/2 || age < 0 { // a turn was missed: the PC was off, or the run late
 		return true
 	}
 	hash := r.pathHash(path)
-	return age >= day-4*60*60 && (r.now.Unix()/day)%rereadDays == int64(hash[15])%rereadDays
+	return age >= day/2 && (r.now.Unix()/day)%rereadDays == int64(hash[15])%rereadDays
 }
 
 // upload reads what must be read and sends what the stores lack, then the file
@@ -223,7 +222,7 @@ func (c *collector) finish() (rotted int) {
 		default:
 			f.ids = slices.Concat(got.ids...)
 		}
-		if known && c.work.due[got.entry] && old.SHA256 != got.sha256 {
+		if known && c.work.same[got.entry] && old.SHA256 != got.sha256 {
 			rotted++
 		}
 		c.reads[i] = nil

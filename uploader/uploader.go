@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -77,7 +78,7 @@ var (
 	ErrRunning = errors.New("another run of this source is under way")
 	// ErrStores: no store could be reached.
 	ErrStores = errors.New("no store took the backup")
-	// ErrNothingNew: the set is the one that is committed already.
+	// ErrNothingNew: every store holds this very set as this very day already.
 	ErrNothingNew = errors.New("nothing new")
 )
 
@@ -146,7 +147,7 @@ func Run(ctx context.Context, cfg Config, passed verify.Passed) (Result, error) 
 	}
 	defer unlock()
 	res, err := r.steps(ctx)
-	res.Date, res.Verdict = r.date, passed.Verdict().String()
+	res.Date = r.date
 	if err != nil {
 		return res, fmt.Errorf("upload set: %w", err)
 	}
@@ -155,7 +156,7 @@ func Run(ctx context.Context, cfg Config, passed verify.Passed) (Result, error) 
 
 func (r *run) steps(ctx context.Context) (res Result, err error) {
 	t := r.set.Totals()
-	res.Files, res.Bytes = int64(t.Files), t.Bytes
+	res.Files, res.Bytes, res.Verdict = int64(t.Files), t.Bytes, r.passed.Verdict().String()
 	defer func() { r.sumUp(&res) }()
 
 	// Learn what every store holds and what a crashed run left. Nothing is written.
@@ -168,28 +169,32 @@ func (r *run) steps(ctx context.Context) (res Result, err error) {
 	// Crash: they lapse by themselves, or the next run finds them by the journal.
 	content, err := r.upload(ctx, plan, &res)
 	if err != nil {
-		return res, err
+		return res, r.settled(ctx, &res, err)
 	}
-	if r.nothingNew(content) {
-		return res, ErrNothingNew
-	}
+	res.Verdict = r.verdict(content)
+	r.findDone(content)
 
 	// Every older pack and segment that the snapshot relies on is leased for as long
 	// as the snapshot; new index segments say where the new chunks stand.
 	// Crash: leases are longer than they need be, which harms nothing.
-	for _, t := range r.live() {
+	for _, t := range r.behind() {
 		r.secure(ctx, t)
+	}
+	if err := r.anyLeft(ctx); err != nil {
+		return res, err
 	}
 
 	// Anything that changed while it was read makes the set void: settle again.
-	if err := r.recheck(ctx, &res); err != nil {
-		return res, err
+	if len(r.behind()) > 0 {
+		if err := r.recheck(ctx, &res); err != nil {
+			return res, err
+		}
 	}
 
 	// COMMIT: from here on the snapshot exists in that store.
 	// Crash before: nothing happened. Crash after: the day is safe; the steps below
 	// are repeated by the next run.
-	for _, t := range r.live() {
+	for _, t := range r.behind() {
 		r.commit(ctx, t, content)
 	}
 	if err := r.remember(content); err != nil {
@@ -201,7 +206,28 @@ func (r *run) steps(ctx context.Context) (res Result, err error) {
 		r.readBack(ctx, t)
 		r.promote(ctx, t)
 	}
-	return res, nil
+	return res, r.outcome(ctx)
+}
+
+// outcome is what a run that came to its end reports of all stores together. What
+// became of each stands in the result.
+func (r *run) outcome(ctx context.Context) error {
+	committed, done := 0, 0
+	for _, t := range r.targets {
+		switch {
+		case t.ref.Key != "":
+			committed++
+		case t.done && t.failed() == nil:
+			done++
+		}
+	}
+	switch {
+	case committed > 0:
+		return nil
+	case done == len(r.targets):
+		return ErrNothingNew
+	}
+	return r.anyLeft(ctx)
 }
 
 // begin prepares a run and takes the lock of its source.
@@ -235,7 +261,7 @@ func begin(cfg Config, passed verify.Passed) (r *run, unlock func(), err error) 
 	if r.sealer, err = cfg.Key.Sealer(); err != nil {
 		return nil, nil, err
 	}
-	if r.memory, err = loadMemory(r.path("files")); err != nil {
+	if r.memory, err = loadMemory(r.path("files"), r.memoryHead()); err != nil {
 		return nil, nil, err
 	}
 	return r, func() { r.close(); lock.Unlock() }, nil
@@ -289,6 +315,11 @@ func (r *run) live() []*target {
 		}
 	}
 	return out
+}
+
+// behind returns the stores in this run that lack the new snapshot.
+func (r *run) behind() []*target {
+	return slices.DeleteFunc(r.live(), func(t *target) bool { return t.done || t.ref.Key != "" })
 }
 
 // anyLeft is nil as long as at least one store is in this run.

@@ -65,14 +65,12 @@ func (c *Checker) Break(store, key string) {
 	c.broken[store+" "+key] = true
 }
 
-// Adopt copies what is known of the snapshots of one store to another name, for a
-// copy of that store.
-func (c *Checker) Adopt(from, to string) {
-	for _, ref := range slices.Collect(maps.Keys(c.expected)) {
-		if key, ok := cutStore(ref, from); ok {
-			c.Expect(to, key, c.expected[ref])
-		}
-	}
+// Fork returns a Checker that knows the same and then goes its own way, for tests
+// that go on from copies of a store.
+func (c *Checker) Fork() *Checker {
+	fork := *c
+	fork.expected, fork.known, fork.broken = maps.Clone(c.expected), maps.Clone(c.known), maps.Clone(c.broken)
+	return &fork // what packs hold is true for both
 }
 
 func cutStore(ref, store string) (key string, ok bool) {
