@@ -130,7 +130,10 @@ func (t *tableSpec) putRecord(b []byte, r *rng, id uint32, v visit) {
 		case fieldFirst:
 			putPadded(p[:f.size], firstNames[r.below(len(firstNames))])
 		case fieldText:
-			n := f.size/2 + r.below(f.size/2)
+			n := 1 + r.below(f.size)
+			if f.size < 100 {
+				n = 1 + r.below(n) // most remarks are short; the rest of the field is blank
+			}
 			putWords(p, n, r)
 			for i := n; i < f.size; i++ {
 				p[i] = ' '
