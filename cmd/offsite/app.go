@@ -53,8 +53,12 @@ func (a *app) verbs() []verb {
 	return []verb{
 		a.initVerb(),
 		a.runVerb(),
+		a.watchVerb(),
 		a.daysVerb(),
 		a.retentionVerb(),
+		a.lsVerb(),
+		a.restoreVerb(),
+		a.checkVerb(),
 		a.versionVerb(),
 	}
 }

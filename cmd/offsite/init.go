@@ -66,7 +66,7 @@ it. Without them nobody, the makers of this program included, can restore.
 
 Next:
   1. read the configuration, above all the calendar and the retention
-  2. offsite key sheet     print the recovery sheet and keep it elsewhere
+  2. offsite key sheet --to sheet.html    print it, keep it elsewhere, remove the file
   3. offsite run           save the first backup
   4. offsite restore latest --to DIR    see that it comes back
 `)

@@ -1,19 +1,21 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"rsc.io/qr"
 
 	"offsite/manifest"
 	"offsite/manifest/seal"
+	"offsite/manifest/seal/sheet"
 	"offsite/providers"
 )
 
@@ -33,15 +35,19 @@ func (h holdersAnswer) text(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "HOLDER\tUNLOCKS WITH")
 	for _, one := range h.Holders {
-		with := map[string]string{
-			"passphrase": "a passphrase", "age": "an age key", "ssh": "an ssh key", "plugin": "hardware, through an age plug-in",
-		}[one.Kind]
-		if !one.PostQuantum {
-			with += " (a future quantum computer may open it)"
-		}
-		fmt.Fprintf(t, "%s\t%s\n", one.ID, with)
+		fmt.Fprintf(t, "%s\t%s\n", one.ID, unlocksWith(one))
 	}
 	t.Flush()
+}
+
+func unlocksWith(h holderShort) string {
+	with := map[string]string{
+		"passphrase": "a passphrase", "age": "an age key", "ssh": "an ssh key", "plugin": "hardware, through an age plug-in",
+	}[h.Kind]
+	if !h.PostQuantum {
+		with += " (a future quantum computer may open it)"
+	}
+	return with
 }
 
 func (a *app) holdersListVerb() verb {
@@ -54,22 +60,31 @@ func (a *app) holdersListVerb() verb {
 			if err != nil {
 				return nil, err
 			}
-			ans := holdersAnswer{Store: l.name, Holders: []holderShort{}}
-			ids, err := manifest.ListHolders(ctx, l.store)
+			holders, err := holdersOf(ctx, l)
 			if err != nil {
 				return nil, err
 			}
-			for _, id := range ids {
-				sealed, err := l.store.Read(ctx, manifest.HolderKey(id), "")
-				if err != nil {
-					return nil, fmt.Errorf("read holder %s: %w", id, err)
-				}
-				kind, strong := holderKind(sealed)
-				ans.Holders = append(ans.Holders, holderShort{ID: id, Kind: kind, PostQuantum: strong})
-			}
-			return ans, nil
+			return holdersAnswer{Store: l.name, Holders: holders}, nil
 		},
 	}
+}
+
+// holdersOf reads the holders of a store.
+func holdersOf(ctx context.Context, l *library) ([]holderShort, error) {
+	ids, err := manifest.ListHolders(ctx, l.store)
+	if err != nil {
+		return nil, err
+	}
+	out := []holderShort{}
+	for _, id := range ids {
+		sealed, err := l.store.Read(ctx, manifest.HolderKey(id), "")
+		if err != nil {
+			return nil, fmt.Errorf("read holder %s: %w", id, err)
+		}
+		kind, strong := holderKind(sealed)
+		out = append(out, holderShort{ID: id, Kind: kind, PostQuantum: strong})
+	}
+	return out, nil
 }
 
 // holderKind tells from the head of an age file how it is unlocked. The file
@@ -180,90 +195,20 @@ func (a *app) addHolder(ctx context.Context, f initFlags, unlock *keyFlags) (ans
 
 func newHolderID(h seal.Holder) string { return string(h.Kind) + "-" + seal.NewID()[:8] }
 
-// sheet is the recovery sheet.
-type sheet struct {
-	Repository string   `json:"repository"`
-	Made       string   `json:"made"`
-	Stores     []string `json:"stores"`
-	RestoreKey string   `json:"restore_key"`
+// sheetAnswer is the recovery sheet, for the screen or a program.
+type sheetAnswer struct {
+	Repository string        `json:"repository"`
+	Date       string        `json:"date"`
+	Owner      string        `json:"owner"` // fingerprint
+	Check      string        `json:"check"`
+	Stores     []string      `json:"stores"`
+	Holders    []holderShort `json:"holders"`
+	RestoreKey string        `json:"restore_key"`
+
+	page []byte
 }
 
-func (s sheet) text(w io.Writer) {
-	fmt.Fprintf(w, `OFFSITE RECOVERY SHEET
-
-  Whoever has this sheet can read every backup of the practice. Keep it locked
-  away, in another building than the practice's computers.
-
-  Repository  %s
-  Printed     %s
-`, s.Repository, s.Made)
-	for _, st := range s.Stores {
-		fmt.Fprintf(w, "  Store       %s\n", st)
-	}
-	fmt.Fprint(w, "\n  Restore key (blanks, line ends and small letters do not matter):\n\n")
-	for i, g := range groups(s.RestoreKey, 8) {
-		switch {
-		case i == 0:
-			fmt.Fprint(w, "    ")
-		case i%4 == 0:
-			fmt.Fprint(w, "\n    ")
-		default:
-			fmt.Fprint(w, " ")
-		}
-		fmt.Fprint(w, g)
-	}
-	fmt.Fprintf(w, "\n\n%s\n", qrText(s.RestoreKey))
-	store := "ADDRESS"
-	if len(s.Stores) > 0 {
-		store = s.Stores[0]
-	}
-	fmt.Fprintf(w, `  To restore: install offsite on any computer, write the restore key into a file
-  restore.key, and
-
-    offsite days --store %[1]s
-    offsite restore latest --to FOLDER --store %[1]s --restore-key restore.key
-
-  Every stored object is an ordinary age file. Without offsite:
-
-    age -d -i restore.key OBJECT > plain
-`, store)
-}
-
-func groups(s string, n int) []string {
-	var out []string
-	for len(s) > n {
-		out, s = append(out, s[:n]), s[n:]
-	}
-	return append(out, s)
-}
-
-// qrText draws a QR code with two rows of dots in a line of text. It is dark on
-// light, as scanners want it, when printed on paper.
-func qrText(s string) string {
-	code, err := qr.Encode(s, qr.M)
-	if err != nil {
-		return "" // a key is far shorter than what a code holds
-	}
-	const quiet = 2
-	var b strings.Builder
-	for y := -quiet; y < code.Size+quiet; y += 2 {
-		b.WriteString("    ")
-		for x := -quiet; x < code.Size+quiet; x++ {
-			switch top, bottom := code.Black(x, y), code.Black(x, y+1); {
-			case top && bottom:
-				b.WriteString("█")
-			case top:
-				b.WriteString("▀")
-			case bottom:
-				b.WriteString("▄")
-			default:
-				b.WriteString(" ")
-			}
-		}
-		b.WriteString("\n")
-	}
-	return b.String()
-}
+func (s sheetAnswer) text(w io.Writer) { w.Write(s.page) }
 
 func (a *app) keySheetVerb() verb {
 	var unlock keyFlags
@@ -271,9 +216,10 @@ func (a *app) keySheetVerb() verb {
 	return verb{
 		use:   "sheet [--to FILE]",
 		short: "write the recovery sheet, to be printed and kept elsewhere",
-		long: `The sheet holds the restore key itself, in letters and as a code to scan. With
---to it is written to a file that only this user can read.`,
-		example: "  offsite key sheet --to sheet.txt --recovery-passphrase-file passphrase.txt",
+		long: `The sheet holds the restore key itself. With --to it is written to a file that
+only this user can read: as a page for the printer, with a code to scan, if the
+name ends with .html, else as text.`,
+		example: "  offsite key sheet --to sheet.html --recovery-passphrase-file passphrase.txt",
 		exits:   []int{exitDone, exitFailed, exitUsage, exitStore, exitDamaged},
 		flags: func(f *pflag.FlagSet) {
 			f.StringVar(&to, "to", "", "the `FILE` to write; it must not exist")
@@ -284,19 +230,57 @@ func (a *app) keySheetVerb() verb {
 			if err != nil {
 				return nil, err
 			}
-			s := sheet{Repository: l.header.Repository, Made: a.now().In(l.zone).Format("2006-01-02"), RestoreKey: l.key.Line()}
-			if s.Stores, err = a.addresses(); err != nil {
+			page, err := a.recoverySheet(ctx, l)
+			if err != nil {
 				return nil, err
 			}
-			if to == "" {
-				return s, nil
-			}
-			if err := seal.WriteKeyFile(to, capture(s)); err != nil {
-				return nil, err
-			}
-			return written{to}, nil
+			return writeSheet(page, to)
 		},
 	}
+}
+
+// recoverySheet gathers what stands on the sheet.
+func (a *app) recoverySheet(ctx context.Context, l *library) (sheet.Sheet, error) {
+	s := sheet.Sheet{Practice: l.header.Repository, Repository: l.header.Repository, Date: a.now().In(l.zone).Format(time.DateOnly),
+		Owner: l.owner, Key: l.key}
+	var err error
+	if s.Stores, err = a.addresses(); err != nil {
+		return s, err
+	}
+	holders, err := holdersOf(ctx, l)
+	if err != nil {
+		return s, err
+	}
+	for _, h := range holders {
+		s.Holders = append(s.Holders, sheet.Holder{ID: h.ID, Kind: seal.HolderKind(h.Kind), Label: unlocksWith(h)})
+	}
+	return s, nil
+}
+
+// writeSheet writes the page to a file, as HTML if its name says so, or makes it
+// the answer.
+func writeSheet(s sheet.Sheet, to string) (answer, error) {
+	var b bytes.Buffer
+	write := s.Text
+	if ext := strings.ToLower(filepath.Ext(to)); ext == ".html" || ext == ".htm" {
+		write = s.HTML
+	}
+	if err := write(&b); err != nil {
+		return nil, err
+	}
+	defer clear(b.Bytes())
+	if to != "" {
+		if err := seal.WriteKeyFile(to, b.Bytes()); err != nil {
+			return nil, err
+		}
+		return written{to}, nil
+	}
+	ans := sheetAnswer{Repository: s.Repository, Date: s.Date, Owner: seal.Fingerprint(s.Owner), Check: sheet.Check(s.Key),
+		Stores: s.Stores, Holders: []holderShort{}, RestoreKey: s.Key.Line(), page: bytes.Clone(b.Bytes())}
+	for _, h := range s.Holders {
+		ans.Holders = append(ans.Holders, holderShort{ID: h.ID, Kind: string(h.Kind)})
+	}
+	return ans, nil
 }
 
 // written names a file that a verb wrote.

@@ -16,6 +16,7 @@ import (
 	"offsite/providers"
 	"offsite/retention"
 	"offsite/uploader"
+	"offsite/uploader/source"
 	"offsite/uploader/verify"
 )
 
@@ -84,7 +85,7 @@ have finished: that is right where the backup program itself starts offsite.`,
 		example: "  offsite run\n  offsite run --wait 2h --json",
 		exits:   []int{exitDone, exitFailed, exitUsage, exitIncomplete, exitSuspect, exitStore, exitDamaged, exitNothingNew},
 		flags: func(f *pflag.FlagSet) {
-			f.Var(&textFlag{&date, "DATE", func() string { return "" }}, "day", "the business `DATE` it belongs to, if not today's")
+			f.Var(&textFlag{&date, "DATE", func() string { return "" }}, "day", "the business `DATE` it belongs to, if not that of its newest change")
 			f.Var(&textFlag{&wait, "DURATION", wait.String}, "wait", "for how long to wait for a backup that is being written, a `DURATION`")
 			f.BoolVar(&all, "read-all", false, "read every file again, and prove everything that is stored already")
 		},
@@ -95,6 +96,9 @@ have finished: that is right where the backup program itself starts offsite.`,
 			p, err := a.loadPractice()
 			if err != nil {
 				return nil, err
+			}
+			if today := p.calendar.BusinessDate(a.now()); dateOf(date).After(today) {
+				return nil, wrongUse("--day: "+date.String()+" is in the future", "today's business date is "+today.String())
 			}
 			return a.save(ctx, p, saving{wait: time.Duration(wait), date: date, all: all})
 		},
@@ -110,23 +114,26 @@ type saving struct {
 
 // save is one run: settle, judge, upload.
 func (a *app) save(ctx context.Context, p *practice, s saving) (answer, error) {
-	day := p.calendar.BusinessDate(a.now())
-	if s.date != (config.Date{}) {
-		if d := dateOf(s.date); d.After(day) {
-			return nil, wrongUse("--day: "+d.String()+" is in the future", "today's business date is "+day.String())
-		}
-		day = dateOf(s.date)
-	}
+	ans, _, err := a.saveSet(ctx, p, s)
+	return ans, err
+}
+
+// saveSet is save that also returns the set, if it came so far.
+func (a *app) saveSet(ctx context.Context, p *practice, s saving) (answer, source.Set, error) {
 	targets, down, err := a.targets(p)
 	if err != nil {
-		return nil, err
+		return nil, source.Set{}, err
 	}
 	if len(targets) == 0 {
-		return nil, allDown(down)
+		return nil, source.Set{}, allDown(down)
 	}
 	set, err := p.settle(ctx, s.wait, a.now)
 	if err != nil {
-		return nil, err
+		return nil, set, err
+	}
+	day := dateOf(s.date)
+	if s.date == (config.Date{}) {
+		day = p.businessDate(set, a.now())
 	}
 	passed, report := p.judge(ctx, set, a.now)
 	for _, line := range report.Console() {
@@ -135,14 +142,34 @@ func (a *app) save(ctx context.Context, p *practice, s saving) (answer, error) {
 	ans := runAnswer{Day: day.String(), Verdict: report.Verdict().String(), Files: int64(report.Totals().Files),
 		Bytes: report.Totals().Bytes, Findings: append([]verify.Finding{}, report.Findings()...), Stores: []storeAnswer{}}
 	if report.Verdict() == verify.Incomplete {
-		return ans, fail(exitIncomplete, errors.New("the set is incomplete; nothing was committed"), "the findings say what is missing")
+		return ans, set, fail(exitIncomplete, errors.New("the set is incomplete; nothing was committed"), "the findings say what is missing")
 	}
 	bar := a.newBar("reading")
 	res, err := uploader.Run(ctx, a.uploadConfig(p, targets, day, s.all, bar), passed)
 	bar.done()
 	a.tellFiles(res)
 	ans.take(res, down, p.calendar.Zone())
-	return ans, outcome(res, down, err)
+	return ans, set, outcome(res, down, err)
+}
+
+// businessDate is the day that a set belongs to: by its newest change, not by the
+// time of the run. A backup of Friday that is saved on Tuesday is Friday's, and
+// one that nobody renews makes no new days.
+func (p *practice) businessDate(set source.Set, now time.Time) retention.Date {
+	if newest := set.Newest(); !newest.IsZero() && newest.Before(now) {
+		return p.calendar.BusinessDate(newest)
+	}
+	return p.calendar.BusinessDate(now) // a clock that is ahead must not make days of tomorrow
+}
+
+// committed says whether any store has the day now.
+func (r runAnswer) committed() bool {
+	for _, s := range r.Stores {
+		if s.Committed {
+			return true
+		}
+	}
+	return false
 }
 
 // uploadConfig is what the uploader works with.

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"os"
 	"os/exec"
 	"strconv"
 	"testing"
@@ -23,6 +24,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits":   exits,
 			"oneJSON": oneJSON,
+			"field":   field,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("OFFSITE_CONFIG", env.WorkDir+"/etc/offsite.yaml")
@@ -60,4 +62,19 @@ func oneJSON(ts *testscript.TestScript, neg bool, args []string) {
 	if err := json.Unmarshal([]byte(ts.ReadFile(args[0])), &v); err != nil {
 		ts.Fatalf("%s is not one JSON object: %v", args[0], err)
 	}
+}
+
+// field writes a field of the JSON object that the last program printed to a
+// file: field restore_key restore.key.
+func field(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: field NAME FILE")
+	}
+	var v map[string]any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &v))
+	text, ok := v[args[0]].(string)
+	if !ok {
+		ts.Fatalf("there is no text %s in the answer", args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text+"\n"), 0o600))
 }

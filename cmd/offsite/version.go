@@ -1,12 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
 )
+
+// version is set by the build (-X main.version=...), and by nothing else.
+var version string
 
 type versionAnswer struct {
 	Version  string `json:"version"`
@@ -33,9 +37,9 @@ func (a *app) versionVerb() verb {
 		example: "  offsite version --json",
 		exits:   []int{exitDone, exitUsage},
 		run: func(context.Context, []string) (answer, error) {
-			v := versionAnswer{Version: "unreleased", Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
+			v := versionAnswer{Version: cmp.Or(version, "unreleased"), Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
 			if info, ok := debug.ReadBuildInfo(); ok {
-				if info.Main.Version != "" && info.Main.Version != "(devel)" {
+				if version == "" && info.Main.Version != "" && info.Main.Version != "(devel)" {
 					v.Version = info.Main.Version
 				}
 				for _, s := range info.Settings {
