@@ -42,6 +42,7 @@ func aSecondDay(t *testing.T) (p *practicePC, now time.Time) {
 	p.write("letters/one.txt", "Dear colleague, thank you for the referral.\n")
 	p.write("images/a.jpg", noise(1, 30<<10))
 	p.write("data/patients.fs5", noise(3, 64<<10))
+	p.change = func(c *uploader.Config) { c.Workers = 1 } // less memory to clear in each of many runs
 	p.addMem("first")
 	p.commit()
 	p.edit("data/patients.fs5", 20<<10, "another page")
@@ -69,9 +70,12 @@ func writesOf(t *testing.T, p *practicePC, now time.Time) map[string]int {
 func TestEveryWriteMayFailInEveryWay(t *testing.T) {
 	p, now := aSecondDay(t)
 	writes := writesOf(t, p, now)
-	for _, f := range faults {
+	for i, f := range faults {
 		for _, op := range []string{"put", "raise"} {
 			for n := 1; n <= writes[op]; n++ {
+				if (i+n)%thin != 0 {
+					continue
+				}
 				t.Run(fmt.Sprintf("%s/%s %d", f.name, op, n), func(t *testing.T) {
 					p := p.fork(t, now)
 					rule := f.rule
@@ -124,6 +128,5 @@ func (p *practicePC) finish() {
 			p.t.Errorf("store %s: %d records after the next run, want 2", b.name, n)
 		}
 	}
-	p.check()
 	p.once()
 }

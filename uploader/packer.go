@@ -36,9 +36,9 @@ type sealedPack struct {
 
 const (
 	// packsFilling is how many packs may be filled or being sealed at a time.
-	packsFilling = 4
+	packsFilling = 3
 	// packsSending is how many sealed packs may wait or be on their way.
-	packsSending = 4
+	packsSending = 3
 )
 
 func newPacker(sealer *seal.Sealer, j *journal, deliver func(context.Context, mask, *sealedPack) error) *packer {

@@ -34,6 +34,7 @@ type Checker struct {
 	known    map[string]time.Time // until when each was kept when it was last seen
 	broken   map[string]bool      // snapshots that a test has harmed on purpose
 	packs    map[pack.Name]content
+	segments map[pack.Name]*pack.Segment
 }
 
 // content is what one pack holds, proved once.
@@ -168,7 +169,7 @@ func (c *Checker) read(ctx context.Context, name string, d providers.Driver) (*s
 		leased: make(map[pack.Name]time.Time), raised: make(map[string]time.Time), present: make(map[pack.Name]content),
 		bad: make(map[pack.Name]error), refs: make(map[string]*manifest.Ref)}
 	if c.packs == nil {
-		c.packs, c.known = make(map[pack.Name]content), make(map[string]time.Time)
+		c.packs, c.segments, c.known = make(map[pack.Name]content), make(map[pack.Name]*pack.Segment), make(map[string]time.Time)
 	}
 	for o, err := range s.store.List(ctx, "", "") {
 		if err != nil {
@@ -333,7 +334,7 @@ func (s *store) snapshot(ctx context.Context, ref *manifest.Ref) error {
 		if err := s.pinned(manifest.SegmentKey(pin.Name), pin, until); err != nil {
 			return err
 		}
-		seg, err := manifest.ReadSegment(ctx, s.store, s.Opener, pin)
+		seg, err := s.segment(ctx, pin)
 		if err != nil {
 			return err
 		}
@@ -341,6 +342,22 @@ func (s *store) snapshot(ctx context.Context, ref *manifest.Ref) error {
 	}
 	r := &reader{chunks: chunks, pinned: pinned, index: pack.NewIndex(segments...)}
 	return r.compare(ref, want)
+}
+
+// segment opens an index segment, once, and compares its bytes with its name.
+func (s *store) segment(ctx context.Context, pin manifest.Pin) (*pack.Segment, error) {
+	if seg := s.segments[pin.Name]; seg != nil {
+		sealed, err := s.store.Read(ctx, manifest.SegmentKey(pin.Name), pin.Version)
+		if err == nil && pack.NameOf(sealed) != pin.Name {
+			err = fmt.Errorf("index segment %v: bytes are not those of the name", pin.Name)
+		}
+		return seg, err
+	}
+	seg, err := manifest.ReadSegment(ctx, s.store, s.Opener, pin)
+	if err == nil {
+		s.Checker.segments[pin.Name] = seg
+	}
+	return seg, err
 }
 
 // pinned checks one object that a record names.

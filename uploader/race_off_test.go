@@ -1,0 +1,5 @@
+//go:build !race
+
+package uploader_test
+
+const thin = 1
