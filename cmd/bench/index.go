@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -23,21 +24,21 @@ func (b *bench) index(ctx context.Context) error {
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return err
 	}
-	if err := makeIndex(folder, b.chunks); err != nil {
+	if err := b.call(ctx, "make-index", folder, nil); err != nil {
 		return fmt.Errorf("make large index: %w", err)
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, self, "-index-child", fmt.Sprint(b.chunks), folder)
+	cmd := exec.CommandContext(ctx, self, "-chunks", fmt.Sprint(b.chunks), "-child", "open-index", folder)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
 		return fmt.Errorf("open large index: %w", err)
 	}
 	var wall time.Duration
-	if _, err := fmt.Sscan(string(out), (*int64)(&wall)); err != nil {
+	if err := json.Unmarshal(out, &wall); err != nil {
 		return err
 	}
 	b.rows = append(b.rows, row{name: fmt.Sprintf("open index of %d chunks", b.chunks), wall: wall,
@@ -47,6 +48,9 @@ func (b *bench) index(ctx context.Context) error {
 
 // perPack and perFrame are what 16 KiB chunks of a database come to.
 const perPack, perFrame = 2048, 16
+
+// packStart is where the first frame of a pack stands, by the format.
+const packStart = 16
 
 func makeIndex(folder string, chunks int) error {
 	secrets, err := seal.NewSecrets()
@@ -107,7 +111,7 @@ func madeUpPacks(from, count int) []pack.PackEntry {
 		for i := range n {
 			if i%perFrame == 0 {
 				inFrame := min(perFrame, n-i)
-				e.Directory.Frames = append(e.Directory.Frames, pack.FrameInfo{Offset: uint32(64 + i*6000), Stored: uint32(inFrame * 6000), Plain: uint32(inFrame * 16384), Codec: pack.Zstd})
+				e.Directory.Frames = append(e.Directory.Frames, pack.FrameInfo{Offset: uint32(packStart + i*6000), Stored: uint32(inFrame * 6000), Plain: uint32(inFrame * 16384), Codec: pack.Zstd})
 			}
 			e.Directory.Chunks = append(e.Directory.Chunks, pack.ChunkInfo{ID: idOf(at + i), Frame: uint32(i / perFrame), Offset: uint32(i % perFrame * 16384), Length: 16384})
 		}
@@ -121,46 +125,45 @@ func idOf(n int) pack.ChunkID {
 	return pack.ChunkID(h[:16])
 }
 
-// indexChild opens every segment of a folder and looks some chunks up; it prints
-// how many nanoseconds opening took.
-func indexChild(folder string, chunks int) error {
+// openIndex opens every segment of a folder and looks some chunks up; it returns
+// how long opening took.
+func openIndex(folder string, chunks int) (time.Duration, error) {
 	text, err := os.ReadFile(filepath.Join(folder, "upload.key"))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	key, err := seal.ParseUploadKey(text)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	files, err := filepath.Glob(filepath.Join(folder, "*.segment"))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	start := time.Now()
 	opener, err := key.IndexOpener()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var segments []*pack.Segment
 	for _, name := range files {
 		s, err := openSegment(opener, name)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		segments = append(segments, s)
 	}
 	x := pack.NewIndex(segments...)
 	took := time.Since(start)
 	if x.Len() != chunks {
-		return fmt.Errorf("index has %d chunks instead of %d", x.Len(), chunks)
+		return 0, fmt.Errorf("index has %d chunks instead of %d", x.Len(), chunks)
 	}
 	for n := 0; n < chunks; n += 1 + chunks/1000 {
 		if _, ok := x.Lookup(idOf(n)); !ok {
-			return fmt.Errorf("chunk %d is not found", n)
+			return 0, fmt.Errorf("chunk %d is not found", n)
 		}
 	}
-	fmt.Println(int64(took))
-	return nil
+	return took, nil
 }
 
 func openSegment(opener *seal.Opener, name string) (*pack.Segment, error) {

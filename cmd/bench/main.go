@@ -8,9 +8,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"time"
@@ -25,13 +27,13 @@ func main() {
 	flag.StringVar(&b.parent, "dir", "", "where the temporary folder goes (default: the system's)")
 	flag.IntVar(&b.chunks, "chunks", 5_000_000, "chunks of the large index; 0 leaves it out")
 	flag.BoolVar(&b.keep, "keep", false, "keep the temporary folder")
-	index := flag.Int("index-child", 0, "") // how the program calls itself
+	child := flag.String("child", "", "") // how the program calls itself
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	err := error(nil)
-	if *index > 0 {
-		err = indexChild(flag.Arg(0), *index)
+	if *child != "" {
+		err = b.child(ctx, *child, flag.Arg(0))
 	} else {
 		err = b.run(ctx)
 	}
@@ -67,22 +69,18 @@ func (b *bench) run(ctx context.Context) (err error) {
 	b.data, b.store = filepath.Join(b.dir, "databackup"), filepath.Join(b.dir, "store")
 	b.config, b.passphrase, b.restoreKey = filepath.Join(b.dir, "offsite.yaml"), filepath.Join(b.dir, "passphrase"), filepath.Join(b.dir, "restore.key")
 
-	start := time.Now()
-	size := b.mib << 20
-	if _, err := practice.Generate(ctx, practice.Options{Dir: b.data, Size: size, Seed: 1}); err != nil {
+	if err := b.call(ctx, "generate", b.data, nil); err != nil {
 		return err
 	}
-	took := time.Since(start)
-	fmt.Printf("practice: %d MiB made in %.1f s (%.0f MB/s)\n\n", b.mib, took.Seconds(), float64(size)/1e6/took.Seconds())
-	stages, err := measureStages(ctx, b.data, filepath.Join(b.dir, "scratch"))
-	if err != nil {
+	var stages stages
+	if err := b.call(ctx, "stages", b.data, &stages); err != nil {
 		return err
 	}
 	stages.print(os.Stdout)
 	if err := b.setUp(ctx); err != nil {
 		return err
 	}
-	if err := b.days(ctx, stages); err != nil {
+	if err := b.days(ctx, &stages); err != nil {
 		return err
 	}
 	if b.chunks > 0 {
@@ -110,19 +108,15 @@ func (b *bench) days(ctx context.Context, stages *stages) error {
 	if _, err := b.measure(ctx, "one log line more", "run", "--wait", "0s"); err != nil {
 		return err
 	}
-	report, err := practice.Advance(ctx, practice.Options{Dir: b.data, Size: b.mib << 20, Seed: 1})
-	if err != nil {
-		return err
-	}
-	ideal, err := practice.Ideal(ctx, b.data, report)
-	if err != nil {
+	var ideal int64
+	if err := b.call(ctx, "advance", b.data, &ideal); err != nil {
 		return err
 	}
 	day, err := b.measure(ctx, "next day", "run", "--wait", "0s")
 	if err != nil {
 		return err
 	}
-	day.note = fmt.Sprintf("%.2f times the ideal of %.1f MB", float64(day.stored)/float64(ideal.Total()), float64(ideal.Total())/1e6)
+	day.note = fmt.Sprintf("%.2f times the ideal of %.1f MB", float64(day.stored)/float64(ideal), float64(ideal)/1e6)
 	if err := practice.Touch(b.data, time.Now().Add(-time.Hour)); err != nil {
 		return err
 	}
@@ -134,4 +128,69 @@ func (b *bench) days(ctx context.Context, stages *stages) error {
 		return err
 	}
 	return compareTrees(b.data, out)
+}
+
+// call does heavy work in a process of its own: the peak memory that the system
+// reports for a process includes that of the one that started it, so this one must
+// stay small. answer, if not nil, gets what the child prints.
+func (b *bench) call(ctx context.Context, what, folder string, answer any) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, self, "-mib", fmt.Sprint(b.mib), "-chunks", fmt.Sprint(b.chunks), "-child", what, folder)
+	cmd.Stderr = os.Stderr
+	if answer == nil {
+		cmd.Stdout = os.Stdout
+		return cmd.Run()
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return json.Unmarshal(out, answer)
+}
+
+func (b *bench) child(ctx context.Context, what, folder string) error {
+	size := b.mib << 20
+	var answer any
+	switch what {
+	case "generate":
+		start := time.Now()
+		if _, err := practice.Generate(ctx, practice.Options{Dir: folder, Size: size, Seed: 1}); err != nil {
+			return err
+		}
+		took := time.Since(start)
+		fmt.Printf("practice: %d MiB made in %.1f s (%.0f MB/s)\n\n", b.mib, took.Seconds(), float64(size)/1e6/took.Seconds())
+		return nil
+	case "stages":
+		s, err := measureStages(ctx, folder, folder+".scratch")
+		if err != nil {
+			return err
+		}
+		answer = s
+	case "advance":
+		report, err := practice.Advance(ctx, practice.Options{Dir: folder, Size: size, Seed: 1})
+		if err != nil {
+			return err
+		}
+		ideal, err := practice.Ideal(ctx, folder, report)
+		if err != nil {
+			return err
+		}
+		answer = ideal.Total()
+	case "unlock":
+		return unlock(folder)
+	case "make-index":
+		return makeIndex(folder, b.chunks)
+	case "open-index":
+		took, err := openIndex(folder, b.chunks)
+		if err != nil {
+			return err
+		}
+		answer = took
+	default:
+		return fmt.Errorf("no such work: %s", what)
+	}
+	return json.NewEncoder(os.Stdout).Encode(answer)
 }

@@ -70,8 +70,10 @@ func (b *bench) measure(ctx context.Context, name string, args ...string) (*row,
 	return &b.rows[len(b.rows)-1], nil
 }
 
+// passphrase unlocks the restore key of every measurement.
+const passphrase = "bench bench bench bench"
+
 func (b *bench) setUp(ctx context.Context) error {
-	const passphrase = "bench bench bench bench"
 	if err := os.WriteFile(b.passphrase, []byte(passphrase+"\n"), 0o600); err != nil {
 		return err
 	}
@@ -87,7 +89,13 @@ func (b *bench) setUp(ctx context.Context) error {
 	if err := os.WriteFile(b.config, text, 0o600); err != nil {
 		return err
 	}
-	holders, err := filepath.Glob(filepath.Join(b.store, "keys", "holder-*.age"))
+	return b.call(ctx, "unlock", b.dir, nil)
+}
+
+// unlock writes the restore key into the folder of the measurement, opened with
+// the passphrase. Stretching the passphrase takes much memory.
+func unlock(folder string) error {
+	holders, err := filepath.Glob(filepath.Join(folder, "store", "keys", "holder-*.age"))
 	if err != nil || len(holders) == 0 {
 		return fmt.Errorf("no recovery holder in the store: %w", err)
 	}
@@ -99,7 +107,7 @@ func (b *bench) setUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(b.restoreKey, key.Text(), 0o600)
+	return os.WriteFile(filepath.Join(folder, "restore.key"), key.Text(), 0o600)
 }
 
 func (b *bench) appendLog() error {
