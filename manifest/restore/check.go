@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -63,7 +64,7 @@ type CheckReport struct {
 }
 
 // ErrDamagedStore: the check went to its end and found something.
-var ErrDamagedStore = fmt.Errorf("the check found damage: %w", providers.ErrCorrupt)
+var ErrDamagedStore = fmt.Errorf("the check found damage: %w", ErrDamaged)
 
 // ErrShortLease: an object is still well, but may lapse before a snapshot does.
 var ErrShortLease = errors.New("leased for too short a time")
@@ -73,7 +74,7 @@ var ErrShortLease = errors.New("leased for too short a time")
 // early.
 func Check(ctx context.Context, store *providers.Store, trust *manifest.Trust, opt CheckOptions) (CheckReport, error) {
 	if opt.Workers <= 0 {
-		opt.Workers = defaultWorkers
+		opt.Workers = runtime.GOMAXPROCS(0)
 	}
 	if opt.Depth == Bytes && opt.Opener == nil {
 		return CheckReport{}, errors.New("check: reading bytes needs the restore key")
@@ -225,31 +226,17 @@ func (c *checker) bytes(ctx context.Context) error {
 	}
 	slices.SortFunc(packs, func(a, b *need) int { return strings.Compare(a.key, b.key) })
 	c.opt.Progress.total(total)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	queue := make(chan *need)
-	var wg sync.WaitGroup
 	source := newObjects(c.store, c.opt.Opener, nil)
+	rooms := make(chan []byte, c.opt.Workers)
 	for range c.opt.Workers {
-		wg.Go(func() {
-			var plain, frame []byte
-			for n := range queue {
-				var err error
-				if plain, frame, err = c.readPack(ctx, source, n, plain, frame); err != nil {
-					cancel(err)
-				}
-			}
-		})
+		rooms <- nil
 	}
-	for _, n := range packs {
-		if ctx.Err() != nil {
-			break
-		}
-		queue <- n
-	}
-	close(queue)
-	wg.Wait()
-	if err := context.Cause(ctx); err != nil {
+	err := forEach(ctx, len(packs), c.opt.Workers, func(ctx context.Context, i int) error {
+		room, err := c.readPack(ctx, source, packs[i], <-rooms)
+		rooms <- room
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	for i := range c.refs {
@@ -261,17 +248,14 @@ func (c *checker) bytes(ctx context.Context) error {
 }
 
 // readPack proves one pack: its name, its seal, every frame and every chunk.
-func (c *checker) readPack(ctx context.Context, source *objects, n *need, plain, frame []byte) ([]byte, []byte, error) {
-	if ctx.Err() != nil {
-		return plain, frame, ctx.Err()
-	}
-	r, plain, err := source.whole(ctx, n.pin, plain)
+func (c *checker) readPack(ctx context.Context, source *objects, n *need, room []byte) ([]byte, error) {
+	p, err := source.whole(ctx, n.pin, true)
 	if err == nil {
-		frame, err = c.readFrames(r, frame)
+		room, err = c.readFrames(p, room)
 	}
 	if err != nil {
-		if err = damage(err); !isDamage(err) {
-			return plain, frame, err
+		if !isDamage(err) {
+			return room, err
 		}
 		c.fail(n, err)
 	}
@@ -279,26 +263,26 @@ func (c *checker) readPack(ctx context.Context, source *objects, n *need, plain,
 	c.report.Bytes += n.pin.Size
 	c.mu.Unlock()
 	c.opt.Progress.done(n.pin.Size)
-	return plain, frame, nil
+	return room, nil
 }
 
-func (c *checker) readFrames(r *pack.Reader, frame []byte) ([]byte, error) {
-	d := r.Directory()
+func (c *checker) readFrames(p *opened, room []byte) ([]byte, error) {
+	d := p.Directory()
 	at := 0
 	for i := range d.Frames {
-		data, err := r.Frame(frame[:0], i)
-		if err != nil {
-			return frame, err
+		var data []byte
+		var err error
+		if data, room, err = p.frame(room, i); err != nil {
+			return room, err
 		}
-		frame = data
 		for ; at < len(d.Chunks) && d.Chunks[at].Frame == uint32(i); at++ {
 			ch := d.Chunks[at]
 			if c.opt.Namer != nil && pack.ChunkID(c.opt.Namer.Chunk(data[ch.Offset:][:ch.Length])) != ch.ID {
-				return frame, fmt.Errorf("%w: chunk %s has other bytes than its name says", providers.ErrCorrupt, ch.ID)
+				return room, fmt.Errorf("%w: chunk %s has other bytes than its name says", ErrDamaged, ch.ID)
 			}
 		}
 	}
-	return frame, nil
+	return room, nil
 }
 
 // table follows one snapshot from its record to the last chunk of its last file,

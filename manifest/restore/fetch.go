@@ -1,11 +1,11 @@
 package restore
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
-	"slices"
 	"sort"
 
 	"offsite/manifest"
@@ -14,7 +14,7 @@ import (
 	"offsite/providers"
 )
 
-// objects fetches and opens the packs of one record.
+// objects fetches and opens the packs of a record.
 type objects struct {
 	store  *providers.Store
 	opener *seal.Opener
@@ -29,61 +29,113 @@ func newObjects(store *providers.Store, opener *seal.Opener, pins []manifest.Pin
 	return o
 }
 
-// whole fetches a pack, proves that its bytes are those that the record names, and
-// opens it into buf, which it returns for the next use.
-func (o *objects) whole(ctx context.Context, pin manifest.Pin, buf []byte) (*pack.Reader, []byte, error) {
-	sealed, err := o.read(ctx, pin)
-	if err != nil {
-		return nil, buf, err
+// opened is a pack that can be read, whole in memory or at its place.
+type opened struct {
+	*pack.Reader
+	key   string
+	plain []byte     // of a whole pack
+	ahead *readAhead // of one that is read at its place
+}
+
+// whole fetches a pack and opens it. With proof its bytes must have its name: for
+// what nothing else proves. The plain bytes are written over the sealed ones, step
+// by step behind the reading, which saves a third of the memory.
+func (o *objects) whole(ctx context.Context, pin manifest.Pin, proof bool) (*opened, error) {
+	key := manifest.PackKey(pin.Name)
+	sealed, err := o.store.Read(ctx, key, pin.Version)
+	if err != nil && pin.Version != "" && errors.Is(err, providers.ErrNotExist) {
+		// A store that was copied has other versions; the name still tells.
+		sealed, err = o.store.Read(ctx, key, "")
+		proof = true
 	}
-	plain, err := o.opener.Append(buf[:0], sealed)
 	if err != nil {
-		return nil, buf, fmt.Errorf("open pack %s: %w", pin.Name, damage(err))
+		return nil, fmt.Errorf("read pack %s: %w", key, err)
+	}
+	if int64(len(sealed)) != pin.Size {
+		return nil, fmt.Errorf("read pack %s: %w: %d bytes instead of %d", key, ErrDamaged, len(sealed), pin.Size)
+	}
+	if proof && !sameName(sealed, pin) {
+		return nil, fmt.Errorf("read pack %s: %w: its bytes are not those of its name", key, ErrDamaged)
+	}
+	plain, err := o.opener.Append(sealed[:0], sealed)
+	if err != nil {
+		if proof && errors.Is(err, seal.ErrNotForThisKey) {
+			return nil, wrongKey{err}
+		}
+		return nil, fmt.Errorf("open pack %s: %w", key, err)
 	}
 	r, err := pack.ParsePlain(plain)
 	if err != nil {
-		return nil, plain, fmt.Errorf("open pack %s: %w", pin.Name, damage(err))
+		return nil, fmt.Errorf("open pack %s: %w", key, err)
 	}
-	return r, plain, nil
+	return &opened{Reader: r, key: key, plain: plain}, nil
 }
 
-func (o *objects) read(ctx context.Context, pin manifest.Pin) ([]byte, error) {
+// wrongKey is the error for a pack that is as it was written, but not sealed to
+// this restore key. It is no damage.
+type wrongKey struct{ err error }
+
+func (w wrongKey) Error() string {
+	return "the restore key is that of another practice: " + w.err.Error()
+}
+
+func (w wrongKey) Unwrap() error { return w.err }
+
+// part opens a pack at its place, without fetching it whole and without comparing
+// its bytes with its name.
+func (o *objects) part(ctx context.Context, pin manifest.Pin) (*opened, error) {
 	key := manifest.PackKey(pin.Name)
-	sealed, err := o.store.Read(ctx, key, pin.Version)
-	if err != nil && pin.Version != "" && isDamage(err) {
-		// A store that was copied has other versions; the name still tells.
-		sealed, err = o.store.Read(ctx, key, "")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read pack %s: %w", pin.Name, err)
-	}
-	if int64(len(sealed)) != pin.Size || pack.NameOf(sealed) != pin.Name {
-		return nil, fmt.Errorf("read pack %s: %w: the bytes are not those of its name", pin.Name, providers.ErrCorrupt)
-	}
-	return sealed, nil
-}
-
-// part opens a pack without fetching it whole. Its bytes are not compared with its
-// name, so what is read this way must be proved otherwise.
-func (o *objects) part(ctx context.Context, pin manifest.Pin) (*pack.Reader, error) {
-	src := &remote{ctx: ctx, store: o.store, key: manifest.PackKey(pin.Name), version: pin.Version, size: pin.Size}
+	src := &remote{ctx: ctx, store: o.store, key: key, version: pin.Version, size: pin.Size}
 	plain, size, err := o.opener.OpenAt(src, pin.Size)
-	if err != nil {
-		return nil, fmt.Errorf("open pack %s: %w", pin.Name, damage(err))
+	if err != nil && pin.Version != "" && errors.Is(err, providers.ErrNotExist) {
+		src.version = "" // as in whole
+		plain, size, err = o.opener.OpenAt(src, pin.Size)
 	}
-	r, err := pack.NewReader(plain, size)
 	if err != nil {
-		return nil, fmt.Errorf("open pack %s: %w", pin.Name, damage(err))
+		return nil, fmt.Errorf("open pack %s: %w", key, err)
 	}
-	return r, nil
+	ahead := &readAhead{src: plain}
+	r, err := pack.NewReader(ahead, size)
+	if err != nil {
+		return nil, fmt.Errorf("open pack %s: %w", key, err)
+	}
+	return &opened{Reader: r, key: key, ahead: ahead}, nil
 }
 
-// damage makes damage that seal or pack found an ErrCorrupt as well.
-func damage(err error) error {
-	if isDamage(err) && providers.KindOf(err) == nil {
-		return fmt.Errorf("%w: %w", providers.ErrCorrupt, err)
+// frame returns the plain bytes of frame i, in buf unless they stand in the pack as
+// they are. They are valid until the next use of buf and of the pack.
+func (p *opened) frame(buf []byte, i int) (data, room []byte, err error) {
+	f := p.Directory().Frames[i]
+	if p.plain != nil && f.Codec == pack.Raw {
+		data = p.plain[f.Offset:][:f.Stored]
+		if crc32.ChecksumIEEE(data) != f.CRC {
+			return nil, buf, fmt.Errorf("read pack %s: frame %d: %w: checksum", p.key, i, ErrDamaged)
+		}
+		return data, buf, nil
 	}
-	return err
+	data, err = p.Frame(buf[:0], i)
+	if err != nil {
+		return nil, buf, fmt.Errorf("read pack %s: %w", p.key, err)
+	}
+	return data, data, nil
+}
+
+// frameAt returns the number of the frame that starts at an offset.
+func (p *opened) frameAt(offset uint32) (int, error) {
+	frames := p.Directory().Frames
+	i := sort.Search(len(frames), func(i int) bool { return frames[i].Offset >= offset })
+	if i == len(frames) || frames[i].Offset != offset {
+		return 0, fmt.Errorf("read pack %s: %w: the index names a frame that it does not have", p.key, ErrDamaged)
+	}
+	return i, nil
+}
+
+// cut returns a chunk of a decoded frame.
+func cut(frame []byte, offset, length uint32) ([]byte, error) {
+	if uint64(offset)+uint64(length) > uint64(len(frame)) {
+		return nil, fmt.Errorf("%w: the index names a place outside a frame", ErrDamaged)
+	}
+	return frame[offset:][:length], nil
 }
 
 const (
@@ -91,8 +143,8 @@ const (
 	tailPiece = 80 << 10 // the seal's last step and most of the directory
 )
 
-// remote is a stored object for reading at any place. Both ends are kept, as the
-// seal and the pack each look there.
+// remote is a stored object for reading at any place. Both ends are kept, as seal
+// and pack each look there. It is not safe for concurrent use.
 type remote struct {
 	ctx     context.Context
 	store   *providers.Store
@@ -103,7 +155,7 @@ type remote struct {
 	tail    []byte
 }
 
-// ReadAt implements io.ReaderAt. It is not safe for concurrent use.
+// ReadAt implements io.ReaderAt.
 func (r *remote) ReadAt(p []byte, off int64) (int, error) {
 	end := off + int64(len(p))
 	if off < 0 || end > r.size {
@@ -131,86 +183,30 @@ func (r *remote) kept(piece *[]byte, p []byte, from, n, off int64) (int, error) 
 	return copy(p, (*piece)[off-from:]), nil
 }
 
-// frameAt returns the number of the frame that starts at a place of a pack.
-func frameAt(r *pack.Reader, offset uint32) (int, bool) {
-	frames := r.Directory().Frames
-	i := sort.Search(len(frames), func(i int) bool { return frames[i].Offset >= offset })
-	return i, i < len(frames) && frames[i].Offset == offset
+// readAhead reads a run of frames with one request. The plain bytes that want
+// asked for are kept until the next want.
+type readAhead struct {
+	src io.ReaderAt
+	off int64
+	b   []byte
 }
 
-// cut returns a chunk of a decoded frame.
-func cut(frame []byte, offset, length uint32) ([]byte, error) {
-	if uint64(offset)+uint64(length) > uint64(len(frame)) {
-		return nil, fmt.Errorf("%w: the index names a place outside a frame", providers.ErrCorrupt)
+// want fetches plain bytes. Where that fails, reading frame by frame still may
+// succeed, and says which frame is damaged.
+func (a *readAhead) want(off, n int64) {
+	if int64(cap(a.b)) < n {
+		a.b = make([]byte, n)
 	}
-	return frame[offset:][:length], nil
+	a.off, a.b = off, a.b[:n]
+	if m, _ := a.src.ReadAt(a.b, off); m < len(a.b) {
+		a.b = a.b[:0]
+	}
 }
 
-// keptPacks is how many opened packs a chunks keeps: those of the file table's
-// rows and of its chunk lists, and one more for a change from one to the next.
-const keptPacks = 3
-
-// chunks reads single chunks of the file table. Packs are fetched whole, so that
-// their bytes are proved by their names, and the last few are kept. It belongs to
-// one goroutine.
-type chunks struct {
-	s     *Snapshot
-	packs []keptPack // the last used one first
-}
-
-type keptPack struct {
-	name  pack.Name
-	r     *pack.Reader
-	frame int // the frame that data holds; -1: none
-	data  []byte
-}
-
-func (s *Snapshot) newChunks() *chunks { return &chunks{s: s} }
-
-// read returns the bytes of a chunk. They are valid until the next read.
-func (c *chunks) read(ctx context.Context, id pack.ChunkID) ([]byte, error) {
-	l, err := c.s.locate(id)
-	if err != nil {
-		return nil, err
+// ReadAt implements io.ReaderAt.
+func (a *readAhead) ReadAt(p []byte, off int64) (int, error) {
+	if off >= a.off && off+int64(len(p)) <= a.off+int64(len(a.b)) {
+		return copy(p, a.b[off-a.off:]), nil
 	}
-	at := slices.IndexFunc(c.packs, func(p keptPack) bool { return p.name == l.Pack.Name })
-	if at < 0 {
-		r, _, err := c.s.source.whole(ctx, c.s.source.pins[l.Pack.Name], nil)
-		if err != nil {
-			return nil, err
-		}
-		if len(c.packs) == keptPacks {
-			c.packs = c.packs[:keptPacks-1]
-		}
-		c.packs = append(c.packs, keptPack{name: l.Pack.Name, r: r, frame: -1})
-		at = len(c.packs) - 1
-	}
-	p := c.packs[at]
-	copy(c.packs[1:at+1], c.packs[:at])
-	defer func() { c.packs[0] = p }()
-	i, ok := frameAt(p.r, l.Frame)
-	if !ok {
-		return nil, fmt.Errorf("%w: the index names a frame that pack %s does not have", providers.ErrCorrupt, p.name)
-	}
-	if p.frame != i {
-		data, err := p.r.Frame(p.data[:0], i)
-		if err != nil {
-			p.frame = -1
-			return nil, fmt.Errorf("read pack %s: %w", p.name, damage(err))
-		}
-		p.frame, p.data = i, data
-	}
-	if !holds(p.r.Directory(), id, i, l) {
-		return nil, fmt.Errorf("%w: pack %s has another chunk where the index names one", providers.ErrCorrupt, p.name)
-	}
-	return cut(p.data, l.Offset, l.Length)
-}
-
-// holds reports whether the pack itself says that the chunk stands where the index
-// says. An index that was made again is proved by nothing else.
-func holds(d *pack.Directory, id pack.ChunkID, frame int, l pack.Location) bool {
-	i, ok := slices.BinarySearchFunc(d.Chunks, l, func(c pack.ChunkInfo, l pack.Location) int {
-		return cmp.Or(cmp.Compare(int(c.Frame), frame), cmp.Compare(c.Offset, l.Offset))
-	})
-	return ok && d.Chunks[i].ID == id && d.Chunks[i].Length == l.Length
+	return a.src.ReadAt(p, off)
 }

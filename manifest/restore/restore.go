@@ -1,28 +1,28 @@
-// Package restore turns a committed snapshot back into files, and checks stored
-// snapshots without writing anything.
+// Package restore brings a snapshot back as files, and checks what is stored
+// without writing anything. Store, restore key and record are enough for it; it
+// needs no local state and never imports the uploader.
 //
-// It promises that a file which appears under its own name has the bytes that
-// were stored, proved by its SHA-256; that nothing is written outside the target
-// folder, whatever a file table says, and no link is followed while writing; that
-// one damaged object costs only the files that need it, each of them listed; and
-// that every pack is fetched once for a window of a million chunks, so that
-// memory stays bounded.
+// It promises: a file under its final name is whole and has the SHA-256 that the
+// signed record leads to; damage of a stored object costs only the files that need
+// it, and those are named; nothing is written outside the target folder or through
+// a link; a restore that was stopped goes on where it was. What was restored is in
+// the system's hands but, without Options.Sync, not yet surely on the disk.
 //
-// It refuses a target folder that holds anything, names that the target system
-// reads otherwise than the source did, and objects that are not what the signed
-// record names. It needs no local state: store, restore key and record are enough,
-// and lost index segments are made again from the packs themselves.
+// It refuses: a target folder that holds something else, names that the target
+// system would read otherwise, rows that lie about folders, and, for the file
+// table, packs whose bytes are not those that the record names. Data packs are read
+// without that test, because every file's own SHA-256 is compared.
 //
-// It brings back bytes, times, permission bits, folders and links. It does not
-// bring back owners, setuid bits, extended or Windows attributes, and it does not
-// wait until a disk has written what it was given.
+// Memory, beside the index (28 bytes a chunk): 25 MiB for each worker and 60 MiB.
+// It does not bring back extended attributes, access control lists, or Windows
+// attributes of folders.
 package restore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"sync"
 
 	"offsite/manifest"
@@ -33,214 +33,278 @@ import (
 
 // Errors that callers may act on.
 var (
-	// ErrIncomplete: the restore went to its end, but not all of it succeeded; the
-	// report lists what is missing.
+	// ErrDamaged: something stored is missing or is not what was written. Everything
+	// else was restored or checked all the same; the report says what is affected.
+	// It is a providers.ErrCorrupt.
+	ErrDamaged error = damage{}
+	// ErrIncomplete: the restore went to its end, but not all of it succeeded: for
+	// damage, because the target did not take it, or because it is not in the snapshot.
 	ErrIncomplete = errors.New("not everything could be restored")
-	// ErrTargetNotEmpty: the target folder holds something already.
+	// ErrTargetNotEmpty: the target holds something that is not an earlier restore
+	// of this snapshot.
 	ErrTargetNotEmpty = errors.New("the target folder is not empty")
-	// ErrName: the target system cannot hold a file of this name.
-	ErrName = errors.New("the name cannot be used on this system")
-	// ErrExists: another file has this name here, as on systems that take capital
-	// and small letters for the same.
-	ErrExists = errors.New("a file of this name was restored already")
-	// ErrDiskFull: the restore stopped because the disk of the target is full.
-	ErrDiskFull = errors.New("the disk of the target folder is full")
 )
+
+type damage struct{}
+
+func (damage) Error() string { return "stored data is damaged or missing" }
+func (damage) Unwrap() error { return providers.ErrCorrupt }
 
 // Entry is one file, folder or link of a snapshot.
 type Entry = manifest.Row
 
-// Snapshot is an opened snapshot. It is safe for concurrent use.
-type Snapshot struct {
-	ref     manifest.Ref
-	source  *objects
-	index   *pack.Index
-	root    pack.ChunkID
-	rebuilt int
+// Damage is one stored object that cannot be used, or only in part. It holds no
+// file name.
+type Damage struct {
+	Key string // of the object
+	Err error
 }
 
-// Open opens the index of a snapshot. Segments that are lost or damaged are made
-// again from the directories of the packs.
+// Snapshot is an opened snapshot. It is safe for concurrent use.
+type Snapshot struct {
+	ref    manifest.Ref
+	source *objects
+	index  *pack.Index
+	pinned []bool         // by number of the pack in the index
+	table  []pack.ChunkID // the chunks that hold the file table's rows
+	damage []Damage       // found while opening
+	again  int            // packs whose directories were read for want of an index
+}
+
+const (
+	// segmentSlots index segments are opened at a time; one may take 120 MiB while
+	// it is, but most are small.
+	segmentSlots = 2
+	// directorySlots packs are asked for their directories at a time.
+	directorySlots = 8
+	// rebuiltEntries bounds the directories that are held at once: 30 MiB.
+	rebuiltEntries = 1 << 20
+)
+
+// Open opens the index and the root of the file table of a snapshot. Index segments
+// that are lost or damaged are made again from the directories of the packs.
 func Open(ctx context.Context, store *providers.Store, opener *seal.Opener, ref manifest.Ref) (*Snapshot, error) {
-	s := &Snapshot{ref: ref, source: newObjects(store, opener, ref.Record.Packs)}
-	var err error
-	if s.root, err = ref.Record.TableRoot(); err != nil {
-		return nil, fmt.Errorf("open snapshot: %w: %w", providers.ErrCorrupt, err)
-	}
-	segments, lost, err := readSegments(ctx, store, opener, ref.Record.Segments)
+	s, err := open(ctx, store, opener, ref)
 	if err != nil {
 		return nil, fmt.Errorf("open snapshot: %w", err)
 	}
-	s.index = pack.NewIndex(segments...)
-	if len(lost) == 0 {
-		return s, nil
-	}
-	again, err := s.rebuild(ctx)
+	return s, nil
+}
+
+func open(ctx context.Context, store *providers.Store, opener *seal.Opener, ref manifest.Ref) (*Snapshot, error) {
+	s := &Snapshot{ref: ref, source: newObjects(store, opener, ref.Record.Packs)}
+	root, err := ref.Record.TableRoot()
 	if err != nil {
-		return nil, fmt.Errorf("open snapshot: %w", errors.Join(append(lost, err)...))
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	segments, err := s.readSegments(ctx, store, opener)
+	if err != nil {
+		return nil, err
+	}
+	again, err := s.rebuild(ctx, segments)
+	if err != nil {
+		return nil, err
 	}
 	s.index = pack.NewIndex(append(segments, again...)...)
+	s.pinned = make([]bool, len(s.index.Packs()))
+	for i, p := range s.index.Packs() {
+		_, s.pinned[i] = s.source.pins[p.Name]
+	}
+	b, err := s.newChunks().read(ctx, root)
+	if err == nil {
+		s.table, err = manifest.ParseRoot(b)
+	}
+	if err != nil {
+		return nil, damaged(fmt.Errorf("read file table: %w", err))
+	}
 	return s, nil
 }
 
 // Ref returns the record that the snapshot was opened by.
 func (s *Snapshot) Ref() manifest.Ref { return s.ref }
 
-// Rebuilt returns how many packs had to be read because an index segment was
-// lost. More than none means that the store is damaged.
-func (s *Snapshot) Rebuilt() int { return s.rebuilt }
+// Damage returns what was found to be damaged while opening. The snapshot can be
+// used all the same.
+func (s *Snapshot) Damage() []Damage { return s.damage }
 
-// Entries yields every entry in the order of paths. An error ends the sequence.
-func (s *Snapshot) Entries(ctx context.Context) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
-		r := s.newChunks()
-		root, err := r.read(ctx, s.root)
-		var ids []pack.ChunkID
-		if err == nil {
-			ids, err = manifest.ParseRoot(root)
-		}
-		if err != nil {
-			yield(Entry{}, tableError(err))
-			return
-		}
-		last := ""
-		for _, id := range ids {
-			b, err := r.read(ctx, id)
-			for err == nil && len(b) > 0 {
-				var row *manifest.Row
-				if row, b, err = manifest.ReadRow(b); err != nil {
-					break
-				}
-				if row.Path <= last {
-					err = errors.New("rows are out of order")
-					break
-				}
-				last = row.Path
-				if !yield(*row, nil) {
-					return
-				}
-			}
-			if err != nil {
-				yield(Entry{}, tableError(err))
-				return
-			}
-		}
-	}
-}
+// Rebuilt returns how many packs had to be asked for their directories because an
+// index segment was lost. More than none means that the store is damaged.
+func (s *Snapshot) Rebuilt() int { return s.again }
 
-// tableError makes whatever a file table's bytes are found to be an ErrCorrupt,
-// and leaves errors of the store what they are.
-func tableError(err error) error {
-	if providers.KindOf(err) != nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("read file table: %w", err)
-	}
-	return fmt.Errorf("read file table: %w: %w", providers.ErrCorrupt, err)
-}
-
-// locate returns where a chunk stands, in a pack that the record pins.
-func (s *Snapshot) locate(id pack.ChunkID) (pack.Location, error) {
-	for l := range s.index.All(id) {
-		if _, ok := s.source.pins[l.Pack.Name]; ok {
-			return l, nil
-		}
-	}
-	return pack.Location{}, fmt.Errorf("%w: chunk %s is in no pack of the snapshot", providers.ErrCorrupt, id)
-}
-
-// chunkIDs returns the chunks of a file, its chunk lists resolved one at a time.
-func (s *Snapshot) chunkIDs(ctx context.Context, r *chunks, e *Entry) iter.Seq2[pack.ChunkID, error] {
-	return func(yield func(pack.ChunkID, error) bool) {
-		for _, id := range e.Chunks {
-			if !e.Lists {
-				if !yield(id, nil) {
-					return
-				}
-				continue
-			}
-			b, err := r.read(ctx, id)
-			var ids []pack.ChunkID
-			if err == nil {
-				ids, err = manifest.ParseList(b)
-			}
-			if err != nil {
-				yield(id, tableError(err))
-				return
-			}
-			for _, id := range ids {
-				if !yield(id, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// readSegments reads the segments of a record, some at a time. Those that are
-// lost or damaged are returned as errors; anything else ends the reading.
-func readSegments(ctx context.Context, store *providers.Store, opener *seal.Opener, pins []manifest.Pin) ([]*pack.Segment, []error, error) {
+// readSegments reads the record's segments. Those that are lost or damaged are
+// noted; any other error ends the reading.
+func (s *Snapshot) readSegments(ctx context.Context, store *providers.Store, opener *seal.Opener) ([]*pack.Segment, error) {
+	pins := s.ref.Record.Segments
 	segments := make([]*pack.Segment, len(pins))
 	errs := make([]error, len(pins))
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, 2) // a segment may take 120 MiB while it is opened
-	for i, pin := range pins {
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
+	err := forEach(ctx, len(pins), segmentSlots, func(ctx context.Context, i int) error {
+		segments[i], errs[i] = manifest.ReadSegment(ctx, store, opener, pins[i])
+		if errs[i] != nil && pins[i].Version != "" && errors.Is(errs[i], providers.ErrNotExist) {
+			pin := pins[i] // a store that was copied has other versions; the name still tells
+			pin.Version = ""
 			segments[i], errs[i] = manifest.ReadSegment(ctx, store, opener, pin)
-		})
-	}
-	wg.Wait()
-	good, lost := segments[:0], []error(nil)
-	for i, err := range errs {
-		switch {
-		case err == nil:
-			good = append(good, segments[i])
-		case isDamage(err):
-			lost = append(lost, err)
-		default:
-			return nil, nil, err
 		}
-	}
-	return good, lost, nil
-}
-
-// rebuild makes segments of those pinned packs that no segment mentions.
-func (s *Snapshot) rebuild(ctx context.Context) ([]*pack.Segment, error) {
-	known := make(map[pack.Name]bool)
-	for _, p := range s.index.Packs() {
-		known[p.Name] = true
-	}
-	var entries []pack.PackEntry
-	for _, pin := range s.ref.Record.Packs {
-		if known[pin.Name] {
-			continue
+		if errors.Is(errs[i], seal.ErrNotForThisKey) {
+			return wrongKey{errs[i]} // as the bytes have the right name
 		}
-		r, err := s.source.part(ctx, pin)
-		if isDamage(err) {
-			continue // its chunks will be missed by those who need them
+		if isDamage(errs[i]) {
+			return nil
 		}
-		if err != nil {
-			return nil, err
-		}
-		s.rebuilt++
-		entries = append(entries, pack.PackEntry{Name: pin.Name, Size: uint32(pin.Size), Directory: *r.Directory()})
-	}
-	plain, err := pack.EncodeSegments(entries)
+		return errs[i]
+	})
 	if err != nil {
 		return nil, err
 	}
-	segments := make([]*pack.Segment, len(plain))
-	for i, p := range plain {
-		if segments[i], err = pack.ParseSegment(p); err != nil {
-			return nil, err
+	good := segments[:0]
+	for i, err := range errs {
+		if err == nil {
+			good = append(good, segments[i])
+		} else {
+			s.damage = append(s.damage, Damage{manifest.SegmentKey(pins[i].Name), err})
 		}
 	}
-	return segments, nil
+	return good, nil
 }
 
-// isDamage reports whether an object, rather than the way to it, is the trouble:
+// rebuild makes segments of those pinned packs that no segment mentions.
+func (s *Snapshot) rebuild(ctx context.Context, segments []*pack.Segment) ([]*pack.Segment, error) {
+	known := make(map[pack.Name]bool)
+	for _, seg := range segments {
+		for i := range seg.Packs() {
+			known[seg.Pack(i).Name] = true
+		}
+	}
+	var lost []manifest.Pin
+	for _, pin := range s.ref.Record.Packs {
+		if !known[pin.Name] {
+			lost = append(lost, pin)
+		}
+	}
+	if len(lost) == 0 {
+		return nil, nil
+	}
+	var (
+		mu      sync.Mutex
+		entries []pack.PackEntry
+		rows    int
+		made    []*pack.Segment
+	)
+	encode := func() error {
+		plain, err := pack.EncodeSegments(entries)
+		for _, b := range plain {
+			var seg *pack.Segment
+			if seg, err = pack.ParseSegment(b); err != nil {
+				break
+			}
+			made = append(made, seg)
+		}
+		entries, rows = nil, 0
+		return err
+	}
+	err := forEach(ctx, len(lost), directorySlots, func(ctx context.Context, i int) error {
+		r, err := s.source.part(ctx, lost[i])
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err == nil:
+		case isDamage(err):
+			// Its chunks will be missed by the files that need them.
+			s.damage = append(s.damage, Damage{manifest.PackKey(lost[i].Name), err})
+			return nil
+		default:
+			return err
+		}
+		s.again++
+		d := r.Directory()
+		entries = append(entries, pack.PackEntry{Name: lost[i].Name, Size: uint32(lost[i].Size), Directory: *d})
+		if rows += len(d.Chunks); rows >= rebuiltEntries {
+			return encode()
+		}
+		return nil
+	})
+	if err == nil && len(entries) > 0 {
+		err = encode()
+	}
+	return made, err
+}
+
+// places yields where a chunk stands, in packs that the record pins.
+func (s *Snapshot) places(id pack.ChunkID) func(func(pack.Location) bool) {
+	return func(yield func(pack.Location) bool) {
+		for l := range s.index.All(id) {
+			if s.pinned[l.PackNo] && !yield(l) {
+				return
+			}
+		}
+	}
+}
+
+// locate returns the first place of a chunk.
+func (s *Snapshot) locate(id pack.ChunkID) (pack.Location, error) {
+	if l, ok := s.index.Lookup(id); ok && s.pinned[l.PackNo] {
+		return l, nil
+	}
+	for l := range s.places(id) {
+		return l, nil
+	}
+	return pack.Location{}, fmt.Errorf("%w: chunk %s is in no pack of the snapshot that could be read", ErrDamaged, id)
+}
+
+// isDamage reports whether an object is the trouble rather than the way to it:
 // other objects may still be well.
 func isDamage(err error) bool {
-	return errors.Is(err, providers.ErrCorrupt) || errors.Is(err, providers.ErrNotExist) ||
-		errors.Is(err, seal.ErrDamaged) || errors.Is(err, pack.ErrDamaged)
+	var key wrongKey
+	if errors.As(err, &key) {
+		return false
+	}
+	for _, kind := range [...]error{ErrDamaged, providers.ErrCorrupt, providers.ErrNotExist, providers.ErrRange,
+		seal.ErrDamaged, seal.ErrNotForThisKey, pack.ErrDamaged, pack.ErrVersion} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// damaged marks what is damage as ErrDamaged and leaves other errors alone.
+func damaged(err error) error {
+	if err == nil || errors.Is(err, ErrDamaged) || !isDamage(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrDamaged, err)
+}
+
+// forEach calls f for 0 to n-1, some at a time, until one fails.
+func forEach(ctx context.Context, n, slots int, f func(context.Context, int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(n, slots) {
+		wg.Go(func() {
+			for i := range next {
+				if ctx.Err() != nil {
+					continue
+				}
+				if err := f(ctx, i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for i := range n {
+		if ctx.Err() != nil {
+			break
+		}
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// sameName reports whether bytes are those of a name.
+func sameName(sealed []byte, pin manifest.Pin) bool {
+	name := pack.NameOf(sealed)
+	return int64(len(sealed)) == pin.Size && bytes.Equal(name[:], pin.Name[:])
 }

@@ -1,0 +1,399 @@
+package restore
+
+import (
+	"bytes"
+	"container/heap"
+	"container/list"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"sync"
+)
+
+// file is one file that is being put together under a temporary name. Its chunks
+// arrive in any order and are written at their places. They are hashed in order:
+// those that arrive in order from memory, the others when their turn comes, by
+// reading them back.
+type file struct {
+	row    *Entry
+	single bool // one chunk: proved and written at once
+
+	mu      sync.Mutex // guards what follows
+	left    int        // chunks still to be delivered, and one while the file is planned
+	hash    hash.Hash
+	hashed  int64
+	ahead   spans // written, but not hashed yet
+	hashing bool  // a worker is at it
+	holes   bool
+	plain   bool
+	cause   *Problem // damage that makes it impossible
+	local   error    // trouble of the target that does
+
+	// The following are guarded by handles.mu.
+	temp   string // its present name; empty: it is not there yet
+	folder *folder
+	out    *os.File
+	users  int
+	elem   *list.Element
+}
+
+type span struct{ at, n int64 }
+
+// spans is a heap, the first one on top.
+type spans []span
+
+func (s spans) Len() int           { return len(s) }
+func (s spans) Less(i, j int) bool { return s[i].at < s[j].at }
+func (s spans) Swap(i, j int)      { s[i], s[j] = s[j], s[i] }
+func (s *spans) Push(x any)        { *s = append(*s, x.(span)) }
+func (s *spans) Pop() any {
+	last := (*s)[len(*s)-1]
+	*s = (*s)[:len(*s)-1]
+	return last
+}
+
+// run takes the spans that follow each other from an offset on.
+func (s *spans) run(from int64) (n int64) {
+	for len(*s) > 0 && (*s)[0].at == from+n {
+		n += heap.Pop(s).(span).n
+	}
+	return n
+}
+
+func (f *file) expect() {
+	f.mu.Lock()
+	f.left++
+	f.mu.Unlock()
+}
+
+func (f *file) fail(key, chunk string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failLocked(key, chunk, err)
+}
+
+func (f *file) failLocked(key, chunk string, err error) {
+	if f.cause == nil && f.local == nil {
+		f.cause = &Problem{Path: f.row.Path, Kind: FileDamaged, Key: key, Chunk: chunk, Err: fmt.Errorf("restore file: %w", damaged(err))}
+	}
+}
+
+func (f *file) failLocal(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cause == nil && f.local == nil {
+		f.local = err
+	}
+}
+
+func (f *file) hopeless() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.cause != nil || f.local != nil
+}
+
+// handles keeps the files that workers come back to open. There may be more
+// unfinished files than a process may have open.
+type handles struct {
+	mu   sync.Mutex
+	open map[*file]struct{}
+	idle list.List // of *file, the last used one first
+}
+
+// keptHandles is how many unfinished files stay open while nobody writes to them.
+const keptHandles = 48
+
+// acquire opens an unfinished file, and makes it at first. It must be released.
+func (r *restorer) acquire(f *file) (*os.File, error) {
+	h := &r.handles
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f.out != nil {
+		if f.elem != nil {
+			h.idle.Remove(f.elem)
+			f.elem = nil
+		}
+		f.users++
+		return f.out, nil
+	}
+	if f.folder == nil {
+		above, _, err := r.t.parent(f.row.Path)
+		if err != nil {
+			return nil, err
+		}
+		f.folder = above
+	}
+	flags, name := os.O_RDWR, f.temp
+	if name == "" {
+		flags, name = os.O_RDWR|os.O_CREATE|os.O_EXCL, r.tempName()
+	}
+	out, err := f.folder.OpenFile(name, flags, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	f.temp, f.out, f.users = name, out, 1
+	if h.open == nil {
+		h.open = make(map[*file]struct{})
+	}
+	h.open[f] = struct{}{}
+	return out, nil
+}
+
+func (r *restorer) tempName() string {
+	return partialPrefix + r.token + "-" + strconv.FormatUint(r.serial.Add(1), 10)
+}
+
+func (r *restorer) release(f *file) {
+	h := &r.handles
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f.users--; f.users > 0 || f.out == nil {
+		return
+	}
+	f.elem = h.idle.PushFront(f)
+	for h.idle.Len() > keptHandles {
+		old := h.idle.Remove(h.idle.Back()).(*file)
+		old.elem = nil
+		if err := h.close(old); err != nil {
+			old.failLocal(err)
+		}
+	}
+}
+
+// close closes a file that nobody uses; h.mu is held.
+func (h *handles) close(f *file) error {
+	delete(h.open, f)
+	out := f.out
+	f.out = nil
+	return out.Close()
+}
+
+// done closes a file that only the caller uses.
+func (h *handles) done(f *file) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.close(f)
+}
+
+// closeAll removes what a restore that stopped early left unfinished.
+func (h *handles) closeAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for f := range h.open {
+		_ = h.close(f)
+		_ = f.folder.Remove(f.temp)
+	}
+}
+
+// drop closes and removes an unfinished file for good.
+func (r *restorer) drop(f *file) {
+	h := &r.handles
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f.elem != nil {
+		h.idle.Remove(f.elem)
+		f.elem = nil
+	}
+	if f.out != nil {
+		_ = h.close(f)
+	}
+	if f.temp != "" {
+		_ = f.folder.Remove(f.temp)
+	}
+	if f.folder != nil {
+		r.t.release(f.folder)
+		f.folder = nil
+	}
+}
+
+// put writes a chunk at its place and hashes what can be hashed. The error is one
+// of the target.
+func (w *worker) put(f *file, at int64, b []byte) error {
+	out, err := w.r.acquire(f)
+	if err != nil {
+		return err
+	}
+	defer w.r.release(f)
+	holes, err := writeSparse(out, b, at)
+	if err != nil {
+		return err
+	}
+	if !f.claim(span{at, int64(len(b))}, holes) {
+		return nil
+	}
+	f.hash.Write(b)
+	for s := (span{at, int64(len(b))}); ; {
+		if s = f.advance(s.n); s.n == 0 {
+			return nil
+		}
+		if err := w.readBack(f.hash, out, s); err != nil {
+			return err
+		}
+	}
+}
+
+// claim notes a written span and reports whether the caller is the one to hash it
+// now. If so, it goes on with advance until that says there is no more.
+func (f *file) claim(s span, holes bool) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.holes = f.holes || holes
+	if f.hashing || s.at != f.hashed {
+		heap.Push(&f.ahead, s)
+		return false
+	}
+	if f.hash == nil {
+		f.hash = sha256.New()
+	}
+	f.hashing = true
+	return true
+}
+
+// advance notes that n more bytes are hashed and returns what can be hashed next.
+func (f *file) advance(n int64) span {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hashed += n
+	next := span{f.hashed, f.ahead.run(f.hashed)}
+	f.hashing = next.n > 0
+	return next
+}
+
+// readBackPiece is read at once when written bytes are hashed.
+const readBackPiece = 512 << 10
+
+func (w *worker) readBack(h hash.Hash, out *os.File, s span) error {
+	if w.back == nil {
+		w.back = make([]byte, readBackPiece)
+	}
+	for s.n > 0 {
+		piece := w.back[:min(s.n, readBackPiece)]
+		m, err := out.ReadAt(piece, s.at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		clear(piece[m:]) // a hole at the end is not there yet
+		h.Write(piece)
+		s.at, s.n = s.at+int64(len(piece)), s.n-int64(len(piece))
+	}
+	return nil
+}
+
+// putSingle writes a file of one chunk, or of none, that is proved already.
+func (w *worker) putSingle(f *file, b []byte) error {
+	out, err := w.r.acquire(f)
+	if err != nil {
+		return err
+	}
+	defer w.r.release(f)
+	f.holes, err = writeSparse(out, b, 0)
+	return err
+}
+
+var errNotTheFile = fmt.Errorf("%w: its bytes are not those that were stored", ErrDamaged)
+
+// delivered notes one chunk less to come, and completes the file after the last.
+// The error ends the restore.
+func (r *restorer) delivered(f *file) error {
+	f.mu.Lock()
+	f.left--
+	complete := f.left == 0
+	f.mu.Unlock()
+	if !complete {
+		return nil
+	}
+	f.mu.Lock()
+	if f.cause == nil && f.local == nil && !f.single && f.row.Size > 0 {
+		if f.hashed != f.row.Size || !bytes.Equal(f.hash.Sum(nil), f.row.SHA256[:]) {
+			f.failLocked("", "", errNotTheFile)
+		}
+	}
+	cause, local := f.cause, f.local
+	f.mu.Unlock()
+	if cause == nil && local == nil {
+		if local = r.complete(f); local == nil {
+			r.notes.add(func(rep *Report) {
+				rep.Files++
+				rep.Bytes += f.row.Size
+			})
+			return nil
+		}
+	}
+	r.drop(f)
+	if cause != nil {
+		r.damagedFile(*cause)
+		return nil
+	}
+	if fatal(local) {
+		return local
+	}
+	r.notes.refused(f.row, local)
+	return nil
+}
+
+// complete gives a proved file what belongs to it, and its name last of all.
+func (r *restorer) complete(f *file) error {
+	out, err := r.acquire(f)
+	if err != nil {
+		return err
+	}
+	if f.holes {
+		err = out.Truncate(f.row.Size)
+	}
+	if err == nil {
+		f.plain, err = dressFile(out, f.row)
+	}
+	if err == nil && r.opt.Sync {
+		err = syncFile(out)
+	}
+	if closeErr := r.handles.done(f); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = setTime(f.folder.Root, f.temp, f.row)
+	}
+	if err == nil {
+		err = r.giveName(f.folder, f.temp, path.Base(f.row.Path))
+	}
+	if err != nil {
+		return err
+	}
+	if f.plain {
+		r.notes.add(func(rep *Report) { rep.Plain++ })
+	}
+	r.t.release(f.folder)
+	return nil
+}
+
+// giveName renames a complete file. In a fresh target nothing can have the name,
+// unless the system takes two names for one. In another, what has it is replaced.
+func (r *restorer) giveName(in *folder, temp, name string) error {
+	if r.t.fresh && (r.t.folds || r.rules != unixNames) {
+		r.t.naming.Lock()
+		defer r.t.naming.Unlock()
+		if _, err := in.Lstat(name); err == nil {
+			return errClash
+		}
+	}
+	err := in.Rename(temp, name)
+	if err != nil && !r.t.fresh && errors.Is(err, fs.ErrPermission) {
+		if in.Chmod(name, fileMode) == nil { // read-only files of Windows
+			err = in.Rename(temp, name)
+		}
+	}
+	return err
+}
+
+// parentPath returns the folder that a path stands in; empty: the target itself.
+func parentPath(p string) string {
+	if dir := path.Dir(p); dir != "." {
+		return dir
+	}
+	return ""
+}
