@@ -21,6 +21,7 @@ type packer struct {
 	open map[bin]*pack.Builder
 
 	builders chan *pack.Builder // free ones; nil entries are not allocated yet
+	opened   chan struct{}      // wakes one who waits for a builder: there is one more open pack to send off
 	buffers  chan []byte        // free sealed buffers
 }
 
@@ -43,7 +44,7 @@ const (
 
 func newPacker(sealer *seal.Sealer, j *journal, deliver func(context.Context, mask, *sealedPack) error) *packer {
 	p := &packer{sealer: sealer, journal: j, deliver: deliver, open: make(map[bin]*pack.Builder),
-		builders: make(chan *pack.Builder, packsFilling), buffers: make(chan []byte, packsSending)}
+		builders: make(chan *pack.Builder, packsFilling), opened: make(chan struct{}, 1), buffers: make(chan []byte, packsSending)}
 	for range packsFilling {
 		p.builders <- nil
 	}
@@ -80,6 +81,10 @@ func (p *packer) add(ctx context.Context, b bin, f pack.Frame) error {
 			fresh = nil
 		}
 		p.mu.Unlock()
+		select {
+		case p.opened <- struct{}{}:
+		default:
+		}
 		if fresh != nil { // another worker was faster
 			p.builders <- fresh
 		}
@@ -124,6 +129,7 @@ func (p *packer) builder(ctx context.Context, class pack.Class) (*pack.Builder, 
 				return pack.NewBuilder(class), nil
 			}
 			return b, nil
+		case <-p.opened: // all may be open now, and none on its way back
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
