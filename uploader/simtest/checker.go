@@ -30,17 +30,17 @@ type Checker struct {
 	Owner  ed25519.PublicKey
 	Now    func() time.Time // snapshots that have expired by then are left out
 
-	expected map[string]State     // by store and record key
-	known    map[string]time.Time // until when each was kept when it was last seen
-	broken   map[string]bool      // snapshots that a test has harmed on purpose
-	packs    map[pack.Name]content
+	expected map[string]State      // by store and record key
+	known    map[string]time.Time  // until when each was kept when it was last seen
+	broken   map[string]bool       // snapshots that a test has harmed on purpose
+	packs    map[pack.Name]Content // proved once
 	segments map[pack.Name]*pack.Segment
 }
 
-// content is what one pack holds, proved once.
-type content struct {
-	class  pack.Class
-	chunks map[pack.ChunkID][]byte
+// Content is what one pack holds.
+type Content struct {
+	Class  pack.Class
+	Chunks map[pack.ChunkID][]byte
 }
 
 // Expect notes what the source was when the record at key was committed.
@@ -89,7 +89,7 @@ type store struct {
 	objects map[string]providers.Object
 	leased  map[pack.Name]time.Time  // by records and lease records
 	raised  map[string]time.Time     // snapshots, by record key
-	present map[pack.Name]content    // packs that could be opened
+	present map[pack.Name]Content    // packs that could be opened
 	bad     map[pack.Name]error      // packs that could not
 	refs    map[string]*manifest.Ref // by key
 }
@@ -137,7 +137,7 @@ func (c *Checker) Twice(ctx context.Context, d providers.Driver) ([]pack.ChunkID
 	}
 	count := make(map[pack.ChunkID]int)
 	for _, p := range s.present {
-		for id := range p.chunks {
+		for id := range p.Chunks {
 			count[id]++
 		}
 	}
@@ -150,26 +150,21 @@ func (c *Checker) Twice(ctx context.Context, d providers.Driver) ([]pack.ChunkID
 	return twice, nil
 }
 
-// Chunks returns every pack that the store holds, whole, with its class and the
-// plain bytes of its chunks.
-func (c *Checker) Chunks(ctx context.Context, d providers.Driver) (map[pack.Name]map[pack.ChunkID][]byte, error) {
+// Packs returns what every pack of the store holds that could be opened.
+func (c *Checker) Packs(ctx context.Context, d providers.Driver) (map[pack.Name]Content, error) {
 	s, err := c.read(ctx, "", d)
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[pack.Name]map[pack.ChunkID][]byte)
-	for name, p := range s.present {
-		out[name] = p.chunks
-	}
-	return out, nil
+	return s.present, nil
 }
 
 func (c *Checker) read(ctx context.Context, name string, d providers.Driver) (*store, error) {
 	s := &store{Checker: c, name: name, store: providers.NewStore(d, providers.Options{}), objects: make(map[string]providers.Object),
-		leased: make(map[pack.Name]time.Time), raised: make(map[string]time.Time), present: make(map[pack.Name]content),
+		leased: make(map[pack.Name]time.Time), raised: make(map[string]time.Time), present: make(map[pack.Name]Content),
 		bad: make(map[pack.Name]error), refs: make(map[string]*manifest.Ref)}
 	if c.packs == nil {
-		c.packs, c.segments, c.known = make(map[pack.Name]content), make(map[pack.Name]*pack.Segment), make(map[string]time.Time)
+		c.packs, c.segments, c.known = make(map[pack.Name]Content), make(map[pack.Name]*pack.Segment), make(map[string]time.Time)
 	}
 	for o, err := range s.store.List(ctx, "", "") {
 		if err != nil {
@@ -268,29 +263,29 @@ func (s *store) readPacks(ctx context.Context) error {
 	return nil
 }
 
-func (c *Checker) openPack(sealed []byte) (content, error) {
+func (c *Checker) openPack(sealed []byte) (Content, error) {
 	plain, err := c.Opener.Open(sealed)
 	if err != nil {
-		return content{}, err
+		return Content{}, err
 	}
 	r, err := pack.ParsePlain(plain)
 	if err != nil {
-		return content{}, err
+		return Content{}, err
 	}
 	d := r.Directory()
 	frames := make([][]byte, len(d.Frames))
 	for i := range frames {
 		if frames[i], err = r.Frame(nil, i); err != nil {
-			return content{}, err
+			return Content{}, err
 		}
 	}
-	p := content{class: d.Class, chunks: make(map[pack.ChunkID][]byte, len(d.Chunks))}
+	p := Content{Class: d.Class, Chunks: make(map[pack.ChunkID][]byte, len(d.Chunks))}
 	for _, ch := range d.Chunks {
 		b := frames[ch.Frame][ch.Offset:][:ch.Length:ch.Length]
 		if pack.ChunkID(c.Namer.Chunk(b)) != ch.ID {
-			return content{}, fmt.Errorf("chunk %v has other bytes than its name says", ch.ID)
+			return Content{}, fmt.Errorf("chunk %v has other bytes than its name says", ch.ID)
 		}
-		p.chunks[ch.ID] = b
+		p.Chunks[ch.ID] = b
 	}
 	return p, nil
 }
@@ -327,7 +322,7 @@ func (s *store) snapshot(ctx context.Context, ref *manifest.Ref) error {
 			return fmt.Errorf("pack %v: %w", pin.Name, err)
 		}
 		pinned[pin.Name] = true
-		maps.Copy(chunks, s.present[pin.Name].chunks)
+		maps.Copy(chunks, s.present[pin.Name].Chunks)
 	}
 	var segments []*pack.Segment
 	for _, pin := range ref.Record.Segments {
