@@ -97,10 +97,7 @@ func (p *packer) builder(ctx context.Context, class pack.Class) (*pack.Builder, 
 	for {
 		select {
 		case b := <-p.builders:
-			if b == nil || b.Class() != class {
-				return pack.NewBuilder(class), nil
-			}
-			return b, nil
+			return ready(b, class), nil
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		default:
@@ -125,15 +122,21 @@ func (p *packer) builder(ctx context.Context, class pack.Class) (*pack.Builder, 
 		}
 		select {
 		case b := <-p.builders:
-			if b == nil || b.Class() != class {
-				return pack.NewBuilder(class), nil
-			}
-			return b, nil
+			return ready(b, class), nil
 		case <-p.opened: // all may be open now, and none on its way back
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// ready returns b, or a new builder where there is none yet, empty and for the class.
+func ready(b *pack.Builder, class pack.Class) *pack.Builder {
+	if b == nil {
+		return pack.NewBuilder(class)
+	}
+	b.Reset(class)
+	return b
 }
 
 // ship seals one pack and hands it to its stores. The journal comes first: what
@@ -155,8 +158,7 @@ func (p *packer) ship(ctx context.Context, stores mask, b *pack.Builder) error {
 		entry:  pack.PackEntry{Name: name, Size: uint32(len(sealed)), Directory: b.Directory()},
 		giveUp: func() { p.buffers <- sealed },
 	}
-	b.Reset()
-	p.builders <- b
+	p.builders <- b // emptied by whoever takes it
 	if err := p.journal.add(s.entry); err != nil {
 		s.giveUp()
 		return err

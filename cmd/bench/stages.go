@@ -248,7 +248,7 @@ func (m *stageMeter) ship(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	m.builder.Reset()
+	m.builder.Reset(pack.WriteOnce)
 	var name pack.Name
 	m.nameSealed.add(len(m.sealed), func() { name = pack.NameOf(m.sealed) })
 	before := processorTime()

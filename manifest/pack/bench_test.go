@@ -50,7 +50,7 @@ func BenchmarkEncoder(b *testing.B) {
 				put := func(f pack.Frame) {
 					if !w.Fits(f) {
 						w.Plain()
-						w.Reset()
+						w.Reset(w.Class())
 					}
 					if err := w.Append(f); err != nil {
 						b.Fatal(err)

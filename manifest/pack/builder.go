@@ -22,13 +22,15 @@ func NewBuilder(class Class) *Builder {
 	if !class.valid() {
 		panic("pack: NewBuilder with " + class.String())
 	}
-	b := &Builder{buf: make([]byte, 0, MaxPack), class: class}
-	b.Reset()
+	b := &Builder{buf: make([]byte, 0, MaxPack)}
+	b.Reset(class)
 	return b
 }
 
-// Reset empties the Builder. The bytes that Plain returned are no longer valid.
-func (b *Builder) Reset() {
+// Reset empties the Builder for a pack of the class, which must be a known one. The
+// bytes that Plain returned are no longer valid.
+func (b *Builder) Reset(class Class) {
+	b.class = class
 	b.buf = appendPackHeader(b.buf[:0], b.class)
 	b.frameRows, b.chunkRows = b.frameRows[:0], b.chunkRows[:0]
 	b.plain, b.closed = 0, false

@@ -15,6 +15,12 @@ import (
 const (
 	sampleSize  = 8 << 10
 	sampleSaves = sampleSize / 25
+	// sampledMin is the smallest chunk that is sampled: the samples are then at most
+	// a third of it.
+	sampledMin = 64 << 10
+	// worthSaving: a frame that shrinks by less than this part of it is stored as it
+	// is, which saves decoding it for as long as it is kept.
+	worthSaving = 32
 )
 
 // defaultProve: decoding every frame again costs 20 to 23 % of the time to
@@ -48,8 +54,9 @@ func (f Frame) Chunks() int { return len(f.rows) / chunkRowSize }
 func (f Frame) Codec() Codec { return f.codec }
 
 // Encoder turns chunks into frames. Small chunks are grouped; a chunk of 256 KiB
-// and more is a frame by itself and is not copied before it is appended. An
-// Encoder belongs to one goroutine at a time and keeps its buffers.
+// and more, or of 64 KiB and more that does not compress, is a frame by itself and
+// is not copied before it is appended. An Encoder belongs to one goroutine at a
+// time and keeps its buffers.
 //
 //	err := e.Add(id, plain)
 //	for e.Full() {
@@ -63,8 +70,9 @@ type Encoder struct {
 	dec     *Decoder
 	group   []byte // plain bytes of the small chunks that wait
 	rows    []byte // their chunk rows
-	large   []byte // the large chunk that waits, the caller's own bytes
+	large   []byte // the chunk that waits to be a frame by itself, the caller's own bytes
 	largeID ChunkID
+	squeeze bool   // the large chunk is worth compressing
 	spent   bool   // the group was flushed; its buffers are reused by the next Add
 	largeRw []byte // room for the row of a large chunk
 	out     []byte // room for compressed bytes
@@ -111,9 +119,12 @@ func (e *Encoder) Add(id ChunkID, plain []byte) error {
 	if e.Full() {
 		return fmt.Errorf("add chunk to a full encoder: %w", ErrLimit)
 	}
-	if len(plain) >= frameTarget {
-		e.large, e.largeID = plain, id
-		return nil
+	if len(plain) >= sampledMin {
+		squeeze := e.worthCompressing(plain)
+		if len(plain) >= frameTarget || !squeeze {
+			e.large, e.largeID, e.squeeze = plain, id, squeeze
+			return nil
+		}
 	}
 	if e.spent {
 		e.group, e.rows, e.spent = e.group[:0], e.rows[:0], false
@@ -133,14 +144,14 @@ func (e *Encoder) Flush() (Frame, bool) {
 	if plain := e.large; plain != nil {
 		e.large = nil
 		e.largeRw = appendChunkRow(e.largeRw[:0], e.largeID, len(plain))
-		return e.encode(plain, e.largeRw, e.worthCompressing(plain)), true
+		return e.encode(plain, e.largeRw, e.squeeze), true
 	}
 	if e.spent || len(e.group) == 0 {
 		return Frame{}, false
 	}
 	e.spent = true
-	// A group is not sampled: it mixes files, and zstd itself passes over what
-	// it cannot compress at several gigabytes a second.
+	// What is in a group is too small to be sampled; zstd itself passes over what it
+	// cannot compress at several gigabytes a second.
 	return e.encode(e.group, e.rows, true), true
 }
 
@@ -161,7 +172,7 @@ func (e *Encoder) encode(plain, rows []byte, compress bool) Frame {
 		return f
 	}
 	e.out = e.enc.EncodeAll(plain, e.out[:0])
-	if len(e.out) >= len(plain) || !e.proves(plain) {
+	if len(e.out) > len(plain)-len(plain)/worthSaving || !e.proves(plain) {
 		return f
 	}
 	f.stored, f.codec = e.out, Zstd

@@ -138,7 +138,7 @@ func TestBuilderStopsAtTheLimitAndNotBefore(t *testing.T) {
 	if _, err := pack.ParsePlain(plain); err != nil {
 		t.Error(err)
 	}
-	b.Reset()
+	b.Reset(b.Class())
 	wants(t, b.Append(pack.Frame{}), pack.ErrLimit)
 	if !b.Empty() || b.Len() != 16+8+16 {
 		t.Errorf("Builder of %d bytes after Reset", b.Len())
@@ -214,7 +214,7 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 		f, _ := e.Flush()
 		if !b.Fits(f) {
 			b.Plain()
-			b.Reset()
+			b.Reset(b.Class())
 		}
 		if err := b.Append(f); err != nil {
 			t.Fatal(err)

@@ -48,12 +48,12 @@ func encode(t testing.TB, class pack.Class, chunks ...[]byte) [][]byte {
 // encodeWith is encode with an Encoder and a Builder that were used before.
 func encodeWith(t testing.TB, e *pack.Encoder, b *pack.Builder, chunks ...[]byte) [][]byte {
 	t.Helper()
-	b.Reset()
+	b.Reset(b.Class())
 	var packs [][]byte
 	put := func(f pack.Frame) {
 		if !b.Fits(f) {
 			packs = append(packs, bytes.Clone(b.Plain()))
-			b.Reset()
+			b.Reset(b.Class())
 		}
 		if err := b.Append(f); err != nil {
 			t.Fatal(err)

@@ -172,7 +172,7 @@ func (w *writer) close() {
 	name := pack.NameOf(sealed)
 	w.packs = append(w.packs, must(manifest.SavePack(w.ctx, w.p.store, name, sealed, expiry.Add(-w.p.early)))(w.t).Leased(expiry))
 	w.rows = append(w.rows, pack.PackEntry{Name: name, Size: uint32(len(sealed)), Directory: w.b.Directory()})
-	w.b.Reset()
+	w.b.Reset(w.b.Class())
 }
 
 func (w *writer) finish() {
