@@ -78,6 +78,7 @@ func TestACrashAtAnyWriteLosesNothing(t *testing.T) {
 			was, err := simtest.ReadState(p.source)
 			check(t, err)
 			p.expect(was) // the crash may have come behind the commit
+			p.check()
 			p.finish()
 		})
 	}
