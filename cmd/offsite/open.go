@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/ed25519"
@@ -314,25 +313,6 @@ func (a *app) ask(prompt string) (string, error) {
 		return "", fmt.Errorf("read from terminal: %w", err)
 	}
 	return string(secret), nil
-}
-
-// confirm asks a question that --yes answers.
-func (a *app) confirm(question string) error {
-	if a.yes {
-		return nil
-	}
-	if _, ok := terminal(a.stdin); !ok {
-		return wrongUse("this needs a confirmation, and there is nobody to ask", "read what it does, then add --yes")
-	}
-	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
-	line, err := bufio.NewReader(io.LimitReader(a.stdin, 1000)).ReadString('\n')
-	if err != nil {
-		return fmt.Errorf("read from terminal: %w", err)
-	}
-	if s := strings.ToLower(strings.TrimSpace(line)); s != "y" && s != "yes" {
-		return fail(exitFailed, errors.New("not confirmed; nothing was done"))
-	}
-	return nil
 }
 
 // readPassphrase reads a passphrase file. The line end is not part of it.

@@ -54,7 +54,7 @@ configuration. It changes nothing: run raises what the plan asks for.`,
 			if strings.Contains(a.store, ":") {
 				return nil, wrongUse("retention needs the calendar of a configuration", "name a store of the configuration")
 			}
-			p, err := a.loadPractice()
+			p, err := a.loadSite()
 			if err != nil {
 				return nil, err
 			}
@@ -71,7 +71,7 @@ configuration. It changes nothing: run raises what the plan asks for.`,
 	}
 }
 
-func (a *app) explainRetention(p *practice, h history) (answer, error) {
+func (a *app) explainRetention(p *site, h history) (answer, error) {
 	snapshots, err := snapshotsOf(h)
 	if err != nil {
 		return nil, err

@@ -93,7 +93,7 @@ have finished: that is right where the backup program itself starts offsite.`,
 			if wait > maxWait {
 				return nil, wrongUse("--wait: "+wait.String()+" is out of bounds", "wait for at most "+maxWait.String())
 			}
-			p, err := a.loadPractice()
+			p, err := a.loadSite()
 			if err != nil {
 				return nil, err
 			}
@@ -113,13 +113,13 @@ type saving struct {
 }
 
 // save is one run: settle, judge, upload.
-func (a *app) save(ctx context.Context, p *practice, s saving) (answer, error) {
+func (a *app) save(ctx context.Context, p *site, s saving) (answer, error) {
 	ans, _, err := a.saveSet(ctx, p, s)
 	return ans, err
 }
 
 // saveSet is save that also returns the set, if it came so far.
-func (a *app) saveSet(ctx context.Context, p *practice, s saving) (answer, source.Set, error) {
+func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Set, error) {
 	targets, down, err := a.targets(p)
 	if err != nil {
 		return nil, source.Set{}, err
@@ -155,7 +155,7 @@ func (a *app) saveSet(ctx context.Context, p *practice, s saving) (answer, sourc
 // businessDate is the day that a set belongs to: by its newest change, not by the
 // time of the run. A backup of Friday that is saved on Tuesday is Friday's, and
 // one that nobody renews makes no new days.
-func (p *practice) businessDate(set source.Set, now time.Time) retention.Date {
+func (p *site) businessDate(set source.Set, now time.Time) retention.Date {
 	if newest := set.Newest(); !newest.IsZero() && newest.Before(now) {
 		return p.calendar.BusinessDate(newest)
 	}
@@ -173,7 +173,7 @@ func (r runAnswer) committed() bool {
 }
 
 // uploadConfig is what the uploader works with.
-func (a *app) uploadConfig(p *practice, targets []uploader.Target, day retention.Date, all bool, b *bar) uploader.Config {
+func (a *app) uploadConfig(p *site, targets []uploader.Target, day retention.Date, all bool, b *bar) uploader.Config {
 	var total, read atomic.Int64
 	return uploader.Config{
 		Key: p.key, Source: sourceID(p.key, p.config.Source.Name), Stores: targets, State: p.stateOf(),

@@ -47,7 +47,7 @@ stops it in order.`,
 		example: "  offsite watch",
 		exits:   []int{exitDone, exitFailed, exitUsage},
 		run: func(ctx context.Context, _ []string) (answer, error) {
-			if _, err := a.loadPractice(); err != nil {
+			if _, err := a.loadSite(); err != nil {
 				return nil, err
 			}
 			w := watcher{app: a}
@@ -72,7 +72,7 @@ type watcher struct {
 // window of the schedule is open.
 func (w *watcher) loop(ctx context.Context) error {
 	for first := true; ; first = false {
-		p, err := w.app.loadPractice()
+		p, err := w.app.loadSite()
 		if err != nil {
 			w.tell(ctx, err)
 			if err := sleep(ctx, tryAgain); err != nil {
@@ -96,7 +96,7 @@ func (w *watcher) loop(ctx context.Context) error {
 }
 
 // turn is one run and the wait for the next reason to run.
-func (w *watcher) turn(ctx context.Context, p *practice, win window) error {
+func (w *watcher) turn(ctx context.Context, p *site, win window) error {
 	now := w.app.now()
 	limit := longestWait
 	if win.open(now) {
@@ -124,7 +124,7 @@ func (w *watcher) turn(ctx context.Context, p *practice, win window) error {
 }
 
 // once is one run. It reports whether it should be tried again soon.
-func (w *watcher) once(ctx context.Context, p *practice, wait time.Duration) (again bool) {
+func (w *watcher) once(ctx context.Context, p *site, wait time.Duration) (again bool) {
 	ans, set, err := w.app.saveSet(ctx, p, saving{wait: max(wait, time.Second)})
 	w.sum.Runs++
 	if set.Valid() {
@@ -156,7 +156,7 @@ func (w *watcher) tell(ctx context.Context, err error) {
 }
 
 // alarm says, once for each window, that the day of the window did not arrive.
-func (w *watcher) alarm(ctx context.Context, p *practice, win window) {
+func (w *watcher) alarm(ctx context.Context, p *site, win window) {
 	if w.closed.Equal(win.end) {
 		return
 	}

@@ -86,7 +86,7 @@ func (s *signalled) String() string {
 
 func TestWatchSavesAtOnceAndStopsInOrder(t *testing.T) {
 	home := t.TempDir()
-	for name, text := range map[string]string{"source/a.bak": "patients", "pass": "correct horse battery staple"} {
+	for name, text := range map[string]string{"source/a.bak": "patients"} {
 		file := filepath.Join(home, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			t.Fatal(err)
@@ -99,7 +99,7 @@ func TestWatchSavesAtOnceAndStopsInOrder(t *testing.T) {
 	env := func(string) (string, bool) { return "", false }
 	var out bytes.Buffer
 	if code := run(t.Context(), []string{"--config", conf, "init", "--source", filepath.Join(home, "source"),
-		"--store", "dir:" + filepath.Join(home, "store"), "--recovery-passphrase-file", filepath.Join(home, "pass")},
+		"--store", "dir:" + filepath.Join(home, "store"), "--holder", "age1jq0nh9p3l98eqet26pwepr5kgm7tlse4d3psr4vtmmx7dq3xgfzqu4nqtr"},
 		strings.NewReader(""), &out, &out, env, time.Now); code != exitDone {
 		t.Fatalf("init: exit %d\n%s", code, out.String())
 	}

@@ -154,6 +154,21 @@ func TestDurationIsReadAndWritten(t *testing.T) {
 	}
 }
 
+func TestSizeIsRead(t *testing.T) {
+	for text, want := range map[string]int64{"0B": 0, "512B": 512, "64MB": 64e6, "2GiB": 2 << 30, "1kB": 1000, "1KiB": 1024, "3TiB": 3 << 40} {
+		var s config.Size
+		if err := s.UnmarshalText([]byte(text)); err != nil || int64(s) != want {
+			t.Errorf("%s: %d, %v", text, s, err)
+		}
+	}
+	for _, text := range []string{"", "64", "64 MB", "-1MB", "1.5GB", "64mb", "999999999TiB", "1PB", "1KB"} {
+		var s config.Size
+		if err := s.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q: accepted as %d", text, s)
+		}
+	}
+}
+
 func TestAddressIsReadAndWritten(t *testing.T) {
 	for _, text := range []string{"dir:/mnt/x", `dir:\\server\share\off`, `dir:C:\off`, "s3://abc", "s3://abc/x/y", "gs://abc/x", "azblob://acct/cont/x"} {
 		var a config.Address

@@ -107,6 +107,35 @@ func (d Duration) within(lo, hi string) error {
 	return nil
 }
 
+// Size is a number of bytes that was written with its unit.
+type Size int64
+
+func (*Size) expects() string { return "a size with a unit, such as 64MB" }
+
+var sizePattern = regexp.MustCompile(`^(\d{1,9})(B|[kMGT]B|[KMGT]iB)$`)
+
+// UnmarshalText reads a number with a unit: B, kB, MB, GB, TB or KiB, MiB, GiB, TiB.
+func (s *Size) UnmarshalText(text []byte) error {
+	m := sizePattern.FindStringSubmatch(string(text))
+	if m == nil {
+		return wrong("a size", string(text), "write a number with a unit, such as 64MB or 2GiB")
+	}
+	n, _ := strconv.ParseInt(m[1], 10, 64)
+	base := int64(1000)
+	if strings.HasSuffix(m[2], "iB") {
+		base = 1024
+	}
+	unit := map[string]int{"B": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}[m[2][:1]]
+	for range unit {
+		if n > math.MaxInt64/base {
+			return wrong("a size", string(text), "it is too large")
+		}
+		n *= base
+	}
+	*s = Size(n)
+	return nil
+}
+
 // TimeOfDay is a wall-clock time. Its zero value is "not given"; midnight is not.
 type TimeOfDay struct {
 	Hour, Minute int

@@ -18,8 +18,8 @@ import (
 	"offsite/uploader/verify"
 )
 
-// practice is a loaded configuration as the packages take it.
-type practice struct {
+// site is a loaded configuration as the packages take it.
+type site struct {
 	config   *config.Config
 	key      *seal.UploadKey
 	calendar *retention.Calendar
@@ -29,12 +29,12 @@ type practice struct {
 	required []source.Pattern
 }
 
-func (a *app) loadPractice() (*practice, error) {
+func (a *app) loadSite() (*site, error) {
 	c, err := a.loadConfig()
 	if err != nil {
 		return nil, err
 	}
-	p := &practice{config: c}
+	p := &site{config: c}
 	if p.calendar, err = calendarOf(c); err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func patterns(texts []string) ([]source.Pattern, error) {
 }
 
 // quiet is how long nothing may have changed.
-func (p *practice) quiet() time.Duration {
+func (p *site) quiet() time.Duration {
 	if p.config.Source.Quiet > 0 {
 		return time.Duration(p.config.Source.Quiet)
 	}
@@ -127,7 +127,7 @@ func (p *practice) quiet() time.Duration {
 // settle waits until the set has been quiet, for at most wait longer than that.
 // With no wait at all it is taken as it is: the backup program itself says, by
 // starting offsite, that it has finished.
-func (p *practice) settle(ctx context.Context, wait time.Duration, now func() time.Time) (source.Set, error) {
+func (p *site) settle(ctx context.Context, wait time.Duration, now func() time.Time) (source.Set, error) {
 	if wait == 0 {
 		return source.Scan(ctx, p.scan)
 	}
@@ -135,7 +135,7 @@ func (p *practice) settle(ctx context.Context, wait time.Duration, now func() ti
 }
 
 // judge judges a set by the profile and by what the configuration requires.
-func (p *practice) judge(ctx context.Context, set source.Set, now func() time.Time) (verify.Passed, verify.Report) {
+func (p *site) judge(ctx context.Context, set source.Set, now func() time.Time) (verify.Passed, verify.Report) {
 	passed, report := verify.Judge(ctx, set, p.profile, verify.Options{Now: now})
 	missing := p.missing(set)
 	if len(missing) == 0 {
@@ -153,7 +153,7 @@ func (p *practice) judge(ctx context.Context, set source.Set, now func() time.Ti
 }
 
 // missing returns the required patterns that no entry with content matches.
-func (p *practice) missing(set source.Set) []source.Pattern {
+func (p *site) missing(set source.Set) []source.Pattern {
 	left := append([]source.Pattern(nil), p.required...)
 	for e := range set.Entries() {
 		if len(left) == 0 {
@@ -174,7 +174,7 @@ func (p *practice) missing(set source.Set) []source.Pattern {
 
 // targets opens the chosen stores. One that cannot be opened does not keep the
 // others from their copy: it comes back as an error beside them.
-func (a *app) targets(p *practice) (out []uploader.Target, down []storeDown, err error) {
+func (a *app) targets(p *site) (out []uploader.Target, down []storeDown, err error) {
 	chosen, err := a.chosenStores(p.config)
 	if err != nil {
 		return nil, nil, err
@@ -199,7 +199,7 @@ type storeDown struct {
 }
 
 // stateOf is the folder for the local state of the source.
-func (p *practice) stateOf() string {
+func (p *site) stateOf() string {
 	return filepath.Join(string(p.config.State), p.config.Source.Name)
 }
 

@@ -1,0 +1,314 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+
+	"github.com/spf13/pflag"
+
+	"offsite/cmd/offsite/config"
+	"offsite/examples/practice"
+	"offsite/manifest/restore"
+	"offsite/retention"
+)
+
+const (
+	// demoNights are three good ones and one that breaks off.
+	demoNights = 4
+	// demoSize is enough for every kind of file and done in seconds.
+	demoSize = config.Size(64e6)
+	// demoMost bounds the made-up practice: what is stored and restored is as much again each.
+	demoMost = config.Size(100e9)
+	// demoMark says that a folder was made by demo, and that the next one may
+	// replace it.
+	demoMark = ".offsite-demo"
+	// demoPassphrase guards made-up data only.
+	demoPassphrase = "for the made-up practice only"
+	// demoConfigFile is what the profile exact wants to see in a finished backup.
+	demoConfigFile = "UNICONFIG6.FS5"
+)
+
+type demoAnswer struct {
+	Folder   string      `json:"folder"`
+	Days     []demoDay   `json:"days"`
+	Refused  string      `json:"refused"` // what was said of the backup that broke off
+	Restored demoRestore `json:"restored"`
+	Checked  checkAnswer `json:"checked"`
+}
+
+type demoDay struct {
+	Day     string  `json:"day"`
+	Files   int64   `json:"files"`
+	Bytes   int64   `json:"bytes"`
+	New     int64   `json:"new"`
+	Sent    int64   `json:"sent"` // to each store
+	Seconds float64 `json:"seconds"`
+}
+
+type demoRestore struct {
+	restoreAnswer
+	Equal bool `json:"equal"`
+}
+
+func (d demoAnswer) text(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "DAY\tFILES\tSIZE\tNEW\tSENT\tSECONDS\t")
+	for _, n := range d.Days {
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%.1f\t\n", n.Day, n.Files, bytesText(n.Bytes), bytesText(n.New), bytesText(n.Sent), n.Seconds)
+	}
+	t.Flush()
+	fmt.Fprintf(w, "broken backup  refused: %s\n", d.Refused)
+	fmt.Fprintf(w, "restored       %d files, %s in %.1f s, equal to the source bit for bit\n", d.Restored.Files, bytesText(d.Restored.Bytes), d.Restored.Seconds)
+	fmt.Fprintf(w, "checked        %d packs, %s in %.1f s, all is well\n", d.Checked.Packs, bytesText(d.Checked.Bytes), d.Checked.Seconds)
+	fmt.Fprintf(w, "\nAll of it is in %s. Look around with:\n  offsite --config %s days\n", d.Folder, filepath.Join(d.Folder, "offsite.yaml"))
+}
+
+func (a *app) demoVerb() verb {
+	to, size := "demo", demoSize
+	return verb{
+		use: "demo [--to DIR]", short: "do the whole job on a made-up practice, in one folder",
+		long: `Makes a practice up, saves some of its days to two stores, refuses a backup that
+broke off, restores the last day and compares it. Everything stays in one folder,
+which the next demo replaces.`,
+		example: "  offsite demo\n  offsite demo --to /tmp/demo --size 1GB",
+		exits:   []int{exitDone, exitFailed, exitUsage},
+		flags: func(f *pflag.FlagSet) {
+			f.StringVar(&to, "to", to, "the folder to work in, a `DIR`")
+			f.Var(&textFlag{&size, "SIZE", func() string { return "64MB" }}, "size", "the `SIZE` of the practice's backup")
+		},
+		run: func(ctx context.Context, _ []string) (answer, error) {
+			if size < practice.MinSize || size > demoMost {
+				return nil, wrongUse("--size is out of bounds", "write a size from 2MB to 100GB")
+			}
+			folder, err := filepath.Abs(to)
+			if err != nil {
+				return nil, fmt.Errorf("find folder: %w", err)
+			}
+			d := demo{folder: folder, made: practice.Options{Dir: filepath.Join(folder, "databackup"), Size: int64(size), Seed: 1}}
+			// The verbs run as they do for anybody, with the demo's own configuration.
+			d.app = &app{stdin: a.stdin, stdout: io.Discard, stderr: a.stderr, env: a.env, now: a.now,
+				configFile: filepath.Join(folder, "offsite.yaml"), yes: true}
+			ans, err := d.play(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("demo: %w", err)
+			}
+			return ans, nil
+		},
+	}
+}
+
+// demo is one demonstration.
+type demo struct {
+	app    *app
+	folder string
+	made   practice.Options
+	ans    demoAnswer
+}
+
+func (d *demo) play(ctx context.Context) (answer, error) {
+	d.ans.Folder = d.folder
+	if err := d.prepare(); err != nil {
+		return nil, err
+	}
+	d.app.say("making up a practice in %s", d.made.Dir)
+	if _, err := practice.Generate(ctx, d.made); err != nil {
+		return nil, err
+	}
+	if err := d.setUp(ctx); err != nil {
+		return nil, err
+	}
+	p, err := d.app.loadSite()
+	if err != nil {
+		return nil, err
+	}
+	dates := pastDays(p.calendar, p.calendar.BusinessDate(d.app.now()))
+	for n, date := range dates {
+		if n > 0 {
+			if _, err := practice.Advance(ctx, d.made); err != nil {
+				return nil, err
+			}
+		}
+		if n == len(dates)-1 {
+			if err := d.breakOff(ctx, p, date); err != nil {
+				return nil, err
+			}
+		}
+		if err := d.night(ctx, p, date); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.restore(ctx); err != nil {
+		return nil, err
+	}
+	d.app.say("opening every stored byte")
+	checked, err := d.app.check(ctx, restore.Bytes, d.unlock())
+	if err != nil {
+		return nil, err
+	}
+	d.ans.Checked = checked.(checkAnswer)
+	return d.ans, nil
+}
+
+// prepare empties a folder of an earlier demo, and refuses any other.
+func (d *demo) prepare() error {
+	entries, err := os.ReadDir(d.folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(entries) > 0 {
+		if _, err := os.Stat(filepath.Join(d.folder, demoMark)); err != nil {
+			return wrongUse(d.folder+" holds other things", "name another folder with --to DIR")
+		}
+		if err := os.RemoveAll(d.folder); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(d.folder, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(d.passphraseFile(), []byte(demoPassphrase+"\n"), 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(d.folder, demoMark), []byte("the next demo may replace this folder\n"), 0o600)
+}
+
+func (d *demo) passphraseFile() string { return filepath.Join(d.folder, "passphrase.txt") }
+
+func (d *demo) unlock() *keyFlags { return &keyFlags{passphraseFile: d.passphraseFile()} }
+
+// setUp is the verb init.
+func (d *demo) setUp(ctx context.Context) error {
+	d.app.say("setting up keys, two stores and a configuration")
+	_, err := d.app.initialise(ctx, initFlags{
+		name: "demo", sources: []string{d.made.Dir}, profile: "exact", country: "GB", passphraseFile: d.passphraseFile(),
+		stores: []string{"dir:" + filepath.Join(d.folder, "store-a"), "dir:" + filepath.Join(d.folder, "store-b")},
+	})
+	return err
+}
+
+// pastDays are the last open days up to today, oldest first.
+func pastDays(cal *retention.Calendar, today retention.Date) []retention.Date {
+	out := make([]retention.Date, 0, demoNights)
+	for d := today; len(out) < demoNights; d = d.AddDays(-1) {
+		if cal.Open(d) {
+			out = append([]retention.Date{d}, out...)
+		}
+	}
+	return out
+}
+
+// night is the verb run, for one day.
+func (d *demo) night(ctx context.Context, p *site, date retention.Date) error {
+	d.app.say("saving %s", date)
+	start := d.app.now()
+	ans, err := d.app.save(ctx, p, saving{date: config.Date{Year: date.Year, Month: date.Month, Day: date.Day}})
+	if err != nil {
+		return err
+	}
+	r := ans.(runAnswer)
+	d.ans.Days = append(d.ans.Days, demoDay{Day: r.Day, Files: r.Files, Bytes: r.Bytes, New: r.New, Sent: r.Stores[0].Sent,
+		Seconds: d.app.now().Sub(start).Seconds()})
+	return nil
+}
+
+// breakOff takes the file away that a backup writes last, and sees that nothing
+// is committed.
+func (d *demo) breakOff(ctx context.Context, p *site, date retention.Date) error {
+	d.app.say("a backup that breaks off")
+	last := filepath.Join(d.made.Dir, demoConfigFile)
+	away := filepath.Join(d.folder, demoConfigFile)
+	if err := os.Rename(last, away); err != nil {
+		return err
+	}
+	_, err := d.app.save(ctx, p, saving{date: config.Date{Year: date.Year, Month: date.Month, Day: date.Day}})
+	if exit, _ := judge(err); exit != exitIncomplete {
+		return errors.Join(errors.New("a backup that broke off was not refused"), err)
+	}
+	d.ans.Refused = err.Error()
+	return os.Rename(away, last)
+}
+
+// restore is the verb restore, and a comparison with the source.
+func (d *demo) restore(ctx context.Context) error {
+	d.app.say("restoring the last day and comparing it with the source")
+	to := filepath.Join(d.folder, "restored")
+	ans, err := d.app.restore(ctx, "latest", nil, to, d.unlock())
+	if err != nil {
+		return err
+	}
+	d.ans.Restored.restoreAnswer = ans.(restoreAnswer)
+	if err := sameFolder(d.made.Dir, to); err != nil {
+		return err
+	}
+	d.ans.Restored.Equal = true
+	return nil
+}
+
+// sameFolder compares two folders, names and bytes, both ways.
+func sameFolder(a, b string) error {
+	count := func(root string, each func(rel string) error) (n int, err error) {
+		err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			n++
+			rel, err := filepath.Rel(root, path)
+			if err != nil {
+				return err
+			}
+			return each(rel)
+		})
+		return n, err
+	}
+	left, err := count(a, func(rel string) error { return sameFile(filepath.Join(a, rel), filepath.Join(b, rel)) })
+	if err != nil {
+		return fmt.Errorf("compare folders: %w", err)
+	}
+	right, err := count(b, func(string) error { return nil })
+	if err != nil {
+		return fmt.Errorf("compare folders: %w", err)
+	}
+	if left != right {
+		return fmt.Errorf("compare folders: %d files and %d files", left, right)
+	}
+	return nil
+}
+
+func sameFile(a, b string) error {
+	f, err := os.Open(a)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	g, err := os.Open(b)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	x, y := make([]byte, 1<<20), make([]byte, 1<<20)
+	for {
+		n, errX := io.ReadFull(f, x)
+		m, errY := io.ReadFull(g, y)
+		if !bytes.Equal(x[:n], y[:m]) {
+			return fmt.Errorf("%s and %s differ", a, b)
+		}
+		if endX, endY := ended(errX), ended(errY); endX || endY {
+			if endX != endY {
+				return fmt.Errorf("%s and %s differ in length", a, b)
+			}
+			return nil
+		}
+		if err := errors.Join(errX, errY); err != nil {
+			return err
+		}
+	}
+}
+
+func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
