@@ -64,13 +64,16 @@ func (a *app) explain(err error, hints []string) {
 			}
 		}
 	} else {
-		fmt.Fprintf(&b, "offsite: error: %v\n", err)
+		fmt.Fprintf(&b, "offsite: error: %s\n", oneLine(err))
 	}
 	for _, h := range hints {
 		fmt.Fprintf(&b, "hint: %s\n", h)
 	}
 	io.WriteString(a.stderr, b.String())
 }
+
+// oneLine writes an error that may be several joined ones.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // jsonAnswer writes exactly one object: the answer's fields, and the error beside
 // them if there is one.
@@ -89,7 +92,7 @@ func jsonAnswer(ans answer, err error, exit int, hints []string, silent bool) ([
 		}
 	}
 	if !silent {
-		o := errorObject{Message: err.Error(), Hints: hints, Exit: exit, Meaning: exitMeaning[exit]}
+		o := errorObject{Message: oneLine(err), Hints: hints, Exit: exit, Meaning: exitMeaning[exit]}
 		if o.Hints == nil {
 			o.Hints = []string{}
 		}
