@@ -138,11 +138,10 @@ func (r *run) extend(ctx context.Context, t *target, s manifest.Stored, expiry t
 // are still needed, with leases raised, and new ones for what this run and crashed
 // ones before it stored. When there are many small ones, they become one.
 func (r *run) indexNew(ctx context.Context, t *target, expiry time.Time) error {
-	used := make(map[pack.Name]bool)
+	used, present := make(map[pack.Name]bool), make(map[pack.Name]bool)
 	for i, p := range t.index.Packs() {
-		if t.packs[i].used.Load() {
-			used[p.Name] = true
-		}
+		used[p.Name] = t.packs[i].used.Load()
+		present[p.Name] = t.packs[i].receipt.Valid()
 	}
 	keep := t.segments[:0]
 	indexed := make(map[pack.Name]bool)
@@ -181,8 +180,10 @@ func (r *run) indexNew(ctx context.Context, t *target, expiry time.Time) error {
 				return false
 			}
 			merge = append(merge, s.Segment)
-			for i := range s.Packs() {
-				wanted[s.Pack(i).Name] = true
+			for i := range s.Packs() { // what has lapsed or was lost is forgotten here
+				if n := s.Pack(i).Name; present[n] {
+					wanted[n] = true
+				}
 			}
 			return true
 		})
