@@ -22,6 +22,9 @@ import (
 // sampleBytes is how much of the practice the stages are measured on.
 const sampleBytes = 256 << 20
 
+// largeFile is from when on only a part of a file is taken.
+const largeFile = 4 << 20
+
 // stages are the speeds of the parts of a run, each alone on one core.
 type stages struct {
 	Total  int64 // bytes of the practice
@@ -80,7 +83,8 @@ func (s *stages) print(w io.Writer) {
 	fmt.Fprintf(w, "limit for the whole practice on %d cores: %.2f s\n\n", runtime.GOMAXPROCS(0), s.limit().Seconds())
 }
 
-// measureStages takes every n-th file, so that the sample is mixed as the whole is.
+// measureStages takes every n-th small file and the n-th part of each large one, so
+// that the sample is mixed as the whole is.
 func measureStages(ctx context.Context, data, scratch string) (*stages, error) {
 	m, err := newStageMeter(scratch)
 	if err != nil {
@@ -97,10 +101,17 @@ func measureStages(ctx context.Context, data, scratch string) (*stages, error) {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if info.Size() >= largeFile {
+			return m.file(ctx, path, info.Size()/every)
+		}
 		if n++; n%every != 0 {
 			return ctx.Err()
 		}
-		return m.file(ctx, path)
+		return m.file(ctx, path, info.Size())
 	})
 	if err == nil {
 		err = m.flush(ctx)
@@ -164,15 +175,13 @@ func newStageMeter(scratch string) (*stageMeter, error) {
 	return m, err
 }
 
-func (m *stageMeter) file(ctx context.Context, path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	n := int(min(info.Size(), sampleBytes/4)) // no file may be most of the sample
+// file runs size bytes from the start of a file through the stages.
+func (m *stageMeter) file(ctx context.Context, path string, size int64) error {
+	n := int(size)
 	if n == 0 {
 		return nil
 	}
+	var err error
 	if cap(m.buf) < n {
 		m.buf = make([]byte, n)
 	}
