@@ -5,9 +5,11 @@ import (
 	"os"
 )
 
-// holeBlock is the run of zeros, and its alignment, that is left out of a file:
-// the largest block size of a file system that is met in practice.
-const holeBlock = 64 << 10
+// holeBlock is the run of zeros, and its alignment, that is left out of a file: a
+// chunk of a file that is saved page by page, or else the empty parts of databases
+// and disk images would never be holes. Neighbours that are left out become one
+// hole, also where the blocks of the file system are larger.
+const holeBlock = 16 << 10
 
 var zeros [holeBlock]byte
 
