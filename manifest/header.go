@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
+	"offsite/manifest/pack"
 	"offsite/manifest/seal"
 	"offsite/providers"
 )
@@ -19,12 +19,10 @@ import (
 const (
 	headerDomain    = "offsite header v1"
 	enrolmentDomain = "offsite enrolment v1"
+	removalDomain   = "offsite holder removal v1"
 	recordDomain    = "offsite record v1"
 	leaseDomain     = "offsite lease v1"
 )
-
-// ownerSigner is the signer's name in documents that the owner key signs.
-const ownerSigner = "owner"
 
 // Header is the document that makes a folder or bucket a store of one practice.
 type Header struct {
@@ -55,36 +53,70 @@ type Enrolment struct {
 type Founding struct {
 	Header    Header
 	Enrolment Enrolment
-	Owner     ed25519.PrivateKey
+	Owner     *seal.Owner
 	Sealed    map[string][]byte // key objects that are sealed already: SecretsKey, HolderKey(...)
 }
 
 // Found makes store the practice's: the sealed keys first, the header last, so
-// that a store with a header is whole. A store that already is the practice's is
-// left as it is; one of another practice is refused.
+// that a store with a header is whole. A store that was founded before is refused,
+// and so are the remains of one that was founded in part.
 func Found(ctx context.Context, store *providers.Store, f Founding) error {
-	header, err := sign(headerDomain, f.Header, ownerSigner, f.Owner)
+	header, err := ownerSigned(headerDomain, f.Header, f.Owner)
 	if err != nil {
 		return fmt.Errorf("found store: %w", err)
 	}
-	pc, err := sign(enrolmentDomain, f.Enrolment, ownerSigner, f.Owner)
+	pc, err := ownerSigned(enrolmentDomain, f.Enrolment, f.Owner)
 	if err != nil {
 		return fmt.Errorf("found store: %w", err)
 	}
-	switch _, err := store.Stat(ctx, HeaderKey, ""); {
-	case err == nil:
-		return fmt.Errorf("found store: %w: it already holds an offsite store", providers.ErrExist)
-	case !errors.Is(err, providers.ErrNotExist):
+	if err := vacant(ctx, store); err != nil {
 		return fmt.Errorf("found store: %w", err)
 	}
-	f.Sealed[PCKey(f.Enrolment.PC)] = pc
-	for _, key := range slices.Sorted(maps.Keys(f.Sealed)) {
-		if _, err := store.Create(ctx, key, f.Sealed[key], noLease); err != nil {
+	objects := maps.Clone(f.Sealed)
+	if objects == nil {
+		objects = make(map[string][]byte)
+	}
+	objects[PCKey(f.Enrolment.PC)] = pc
+	for _, key := range slices.Sorted(maps.Keys(objects)) {
+		if _, err := store.Create(ctx, key, objects[key], noLease); err != nil {
 			return fmt.Errorf("found store: %w", err)
 		}
 	}
 	if _, err := store.Create(ctx, HeaderKey, header, noLease); err != nil {
 		return fmt.Errorf("found store: %w", err)
+	}
+	return nil
+}
+
+// vacant refuses a place that holds a store or the keys of one.
+func vacant(ctx context.Context, store *providers.Store) error {
+	switch _, err := store.Stat(ctx, HeaderKey, ""); {
+	case err == nil:
+		return fmt.Errorf("%w: it already holds an offsite store", providers.ErrExist)
+	case !errors.Is(err, providers.ErrNotExist):
+		return err
+	}
+	for _, err := range store.List(ctx, keysPrefix, "") {
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: it holds keys that an earlier attempt left; empty it first", providers.ErrExist)
+	}
+	return nil
+}
+
+// Enrol lets one more PC of the practice sign records in a store. The same
+// enrolment again is success.
+func Enrol(ctx context.Context, store *providers.Store, owner *seal.Owner, e Enrolment) error {
+	if e.Format != FormatVersion || !validID(e.Repository) || !validID(e.PC) {
+		return errors.New("enrol PC: an identifier is not 16 hexadecimal digits")
+	}
+	data, err := ownerSigned(enrolmentDomain, e, owner)
+	if err != nil {
+		return fmt.Errorf("enrol PC: %w", err)
+	}
+	if _, err := store.Create(ctx, PCKey(e.PC), data, noLease); err != nil {
+		return fmt.Errorf("enrol PC: %w", err)
 	}
 	return nil
 }
@@ -96,7 +128,8 @@ var ErrNoStore = errors.New("there is no offsite store here")
 var ErrOtherStore = errors.New("the store belongs to another practice")
 
 // OpenHeader reads the store's header. With an owner key, the header must be
-// signed by it; without one, the header vouches for itself only.
+// signed by it; without one, the header vouches for itself only. A header that is
+// signed as it should be, but by another owner, is ErrOtherStore.
 func OpenHeader(ctx context.Context, store *providers.Store, owner ed25519.PublicKey) (Header, error) {
 	data, err := store.Read(ctx, HeaderKey, "")
 	if errors.Is(err, providers.ErrNotExist) {
@@ -112,36 +145,50 @@ func OpenHeader(ctx context.Context, store *providers.Store, owner ed25519.Publi
 	return h, nil
 }
 
+// parseHeader first asks whether the header is what its own owner wrote: only then
+// can it be that of another practice. Anything else is damage, or somebody's hand.
 func parseHeader(data []byte, owner ed25519.PublicKey) (Header, error) {
-	if owner == nil {
-		var peek struct {
-			Payload struct {
-				Owner string `json:"owner"`
-			} `json:"payload"`
-		}
-		if err := json.Unmarshal(data, &peek); err != nil {
-			return Header{}, err
-		}
-		var err error
-		if owner, err = parsePublic(peek.Payload.Owner); err != nil {
-			return Header{}, err
-		}
+	stated, err := statedOwner(data)
+	if err != nil {
+		return Header{}, fmt.Errorf("%w: %w", seal.ErrDamaged, err)
 	}
-	var h Header
-	if err := open(headerDomain, data, trustOwner(owner), &h); err != nil {
-		return Header{}, err
-	}
-	if h.Format != FormatVersion || h.Naming != NamingV1 || h.Removable != Removable || !validID(h.Repository) {
-		return Header{}, fmt.Errorf("format %d is not one that this version reads", h.Format)
-	}
-	pub, err := parsePublic(h.Owner)
+	payload, _, err := seal.OpenSigned(headerDomain, data, trustOwner(stated))
 	if err != nil {
 		return Header{}, err
 	}
-	if !pub.Equal(owner) {
+	if owner != nil && !stated.Equal(owner) {
 		return Header{}, ErrOtherStore
 	}
+	var version struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(payload, &version); err == nil && version.Format > FormatVersion {
+		return Header{}, fmt.Errorf("%w: %d, and this program reads %d", pack.ErrVersion, version.Format, FormatVersion)
+	}
+	var h Header
+	if err := unmarshalCanonical(payload, &h); err != nil {
+		return Header{}, fmt.Errorf("%w: %w", seal.ErrDamaged, err)
+	}
+	if h.Format != FormatVersion || h.Naming != NamingV1 || h.Removable != Removable || !validID(h.Repository) {
+		return Header{}, fmt.Errorf("%w: a field has a value that this version does not know", seal.ErrDamaged)
+	}
 	return h, nil
+}
+
+// statedOwner is the owner key that a header claims to be signed by.
+func statedOwner(data []byte) (ed25519.PublicKey, error) {
+	if len(data) > seal.MaxSigned {
+		return nil, fmt.Errorf("longer than %d bytes", seal.MaxSigned)
+	}
+	var peek struct {
+		Payload struct {
+			Owner string `json:"owner"`
+		} `json:"payload"`
+	}
+	if err := json.Unmarshal(data, &peek); err != nil {
+		return nil, err
+	}
+	return parsePublic(peek.Payload.Owner)
 }
 
 // OwnerKey returns the owner's public key that the header names.
@@ -203,6 +250,13 @@ func (t *Trust) add(key string, data []byte, owner ed25519.PublicKey) error {
 	return nil
 }
 
+// Enrolled says whether the PC is enrolled with this signing key: what it signs
+// counts for nothing otherwise.
+func (t *Trust) Enrolled(pc string, public ed25519.PublicKey) bool {
+	k, ok := t.pcs[pc]
+	return ok && k.Equal(public)
+}
+
 // PCs returns how many PCs are enrolled.
 func (t *Trust) PCs() int { return len(t.pcs) }
 
@@ -216,7 +270,7 @@ func (t *Trust) key(signer string) (ed25519.PublicKey, error) {
 
 func trustOwner(owner ed25519.PublicKey) func(string) (ed25519.PublicKey, error) {
 	return func(signer string) (ed25519.PublicKey, error) {
-		if signer != ownerSigner {
+		if signer != seal.OwnerID {
 			return nil, fmt.Errorf("%w: want the owner key", seal.ErrUntrustedSigner)
 		}
 		return owner, nil
@@ -232,6 +286,18 @@ func sign(domain string, v any, signer string, key ed25519.PrivateKey) ([]byte, 
 	return seal.Sign(domain, payload, signer, key)
 }
 
+// ownerSigned is sign with the owner key.
+func ownerSigned(domain string, v any, owner *seal.Owner) ([]byte, error) {
+	if owner == nil {
+		return nil, fmt.Errorf("the owner key is missing: %w", seal.ErrKeyText)
+	}
+	payload, err := marshalCanonical(v)
+	if err != nil {
+		return nil, err
+	}
+	return owner.Sign(domain, payload)
+}
+
 // open checks an envelope and reads its payload strictly into v.
 func open(domain string, data []byte, trust func(string) (ed25519.PublicKey, error), v any) error {
 	payload, _, err := seal.OpenSigned(domain, data, trust)
@@ -239,19 +305,4 @@ func open(domain string, data []byte, trust func(string) (ed25519.PublicKey, err
 		return err
 	}
 	return unmarshalCanonical(payload, v)
-}
-
-// ListHolders returns the ids of the recovery holders of a store.
-func ListHolders(ctx context.Context, store *providers.Store) ([]string, error) {
-	var ids []string
-	for o, err := range store.List(ctx, HolderPrefix, "") {
-		if err != nil {
-			return nil, fmt.Errorf("list holders: %w", err)
-		}
-		id := strings.TrimSuffix(strings.TrimPrefix(o.Key, HolderPrefix), ".age")
-		if HolderKey(id) == o.Key {
-			ids = append(ids, id)
-		}
-	}
-	return ids, nil
 }

@@ -22,6 +22,7 @@ const (
 	HeaderKey  = "offsite.json"
 	SecretsKey = "keys/secrets.age"
 
+	keysPrefix   = "keys/"
 	HolderPrefix = "keys/holder-"
 	PCPrefix     = "keys/pc-"
 

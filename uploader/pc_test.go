@@ -2,7 +2,6 @@ package uploader_test
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,7 +30,7 @@ type practicePC struct {
 	t testing.TB
 	*clock
 	restore *seal.RestoreKey
-	owner   ed25519.PrivateKey
+	owner   *seal.Owner
 	key     *seal.UploadKey
 	id      string // of the source
 	source  string // folder
@@ -54,11 +53,10 @@ func newPC(t testing.TB, source string) *practicePC {
 	t.Helper()
 	restore, err := seal.NewRestoreKey()
 	check(t, err)
-	seed := make([]byte, ed25519.SeedSize)
-	owner := ed25519.NewKeyFromSeed(seed)
+	owner := restore.Owner()
 	secrets, err := seal.NewSecrets()
 	check(t, err)
-	key, err := seal.NewUploadKey(seal.NewID(), seal.NewID(), restore.Recipient(), secrets, owner.Public().(ed25519.PublicKey))
+	key, err := seal.NewUploadKey(seal.NewID(), seal.NewID(), restore.Recipient(), secrets, owner.Public())
 	check(t, err)
 	p := &practicePC{t: t, clock: &clock{time.Date(2026, 11, 20, 22, 0, 0, 0, time.UTC)}, restore: restore, owner: owner, key: key, id: sourceID,
 		source: source, state: t.TempDir(), log: slog.New(slog.DiscardHandler)}

@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -342,10 +339,6 @@ func (a *app) makeKeys(p *plan) (f manifest.Founding, upload *seal.UploadKey, ho
 	if err != nil {
 		label = ""
 	}
-	signing, err := ownerSigning(owner)
-	if err != nil {
-		return f, nil, nil, err
-	}
 	now := manifest.At(a.now())
 	return manifest.Founding{
 		Header: manifest.Header{
@@ -356,24 +349,9 @@ func (a *app) makeKeys(p *plan) (f manifest.Founding, upload *seal.UploadKey, ho
 			Format: manifest.FormatVersion, Repository: upload.Repository, PC: upload.PC, Label: label,
 			Signing: manifest.Public(upload.Public()), Created: now,
 		},
-		Owner:  signing,
+		Owner:  owner,
 		Sealed: sealed,
 	}, upload, holders, nil
-}
-
-// ownerSigning returns the private half of the owner key, from its written form.
-func ownerSigning(owner *seal.Owner) (ed25519.PrivateKey, error) {
-	text := owner.Text()
-	defer clear(text)
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "signing: "); ok {
-			seed, err := hex.DecodeString(strings.TrimSpace(value))
-			if err == nil && len(seed) == ed25519.SeedSize {
-				return ed25519.NewKeyFromSeed(seed), nil
-			}
-		}
-	}
-	return nil, fmt.Errorf("read owner key: %w", seal.ErrKeyText)
 }
 
 // writeNew writes a file that must not exist yet.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -243,20 +244,16 @@ func (a *app) restoreKey(ctx context.Context, store *providers.Store, k *keyFlag
 	if err != nil {
 		return nil, err
 	}
-	ids, err := manifest.ListHolders(ctx, store)
+	holders, err := a.loadHolders(ctx, store)
 	if err != nil {
 		return nil, err
 	}
-	if len(ids) == 0 {
-		return nil, fmt.Errorf("list holders: %w", manifest.ErrNoStore)
-	}
 	var last error
-	for _, id := range ids {
-		sealed, err := store.Read(ctx, manifest.HolderKey(id), "")
-		if err != nil {
-			return nil, fmt.Errorf("read holder %s: %w", id, err)
+	for _, h := range holders {
+		if !h.Present() {
+			continue
 		}
-		key, err := seal.OpenHolder(sealed, unlock)
+		key, err := seal.OpenHolder(h.Sealed, unlock)
 		if err == nil {
 			return key, nil
 		}
@@ -266,6 +263,43 @@ func (a *app) restoreKey(ctx context.Context, store *providers.Store, k *keyFlag
 		}
 	}
 	return nil, last
+}
+
+// loadHolders reads the recovery holders of a store whose owner is not known yet:
+// its header has to vouch for itself until the restore key is there. One who was
+// removed is passed over. What stands in a holder's place and is nothing of the
+// kind is told, but keeps no other holder out.
+func (a *app) loadHolders(ctx context.Context, store *providers.Store) ([]manifest.Holder, error) {
+	var owner ed25519.PublicKey
+	header, err := manifest.OpenHeader(ctx, store, nil)
+	switch {
+	case err == nil:
+		if owner, err = header.OwnerKey(); err != nil {
+			return nil, err
+		}
+	case errors.Is(err, manifest.ErrNoStore), providers.KindOf(err) != nil:
+		return nil, err
+	default:
+		a.say("the holders' files are tried without the header: %v", err)
+	}
+	holders, err := manifest.LoadHolders(ctx, store, header.Repository, owner)
+	if err != nil {
+		return nil, err
+	}
+	left, damage := 0, error(nil)
+	for _, h := range holders {
+		switch {
+		case h.Present():
+			left++
+		case h.Damage != nil:
+			damage = fmt.Errorf("holder %s: %w", h.ID, h.Damage)
+			a.say("%v", damage)
+		}
+	}
+	if left == 0 {
+		return nil, cmp.Or(damage, fmt.Errorf("list holders: %w", manifest.ErrNoHolder))
+	}
+	return holders, nil
 }
 
 // unlock gathers what opens a holder's copy of the restore key.
