@@ -2,8 +2,7 @@
 """Restore a day from a copy of an offsite store, without offsite.
 
     recover.py STORE list
-    recover.py STORE restore DAY|latest --to DIR --restore-key FILE
-    recover.py STORE restore DAY|latest --to DIR --holder [ID] [--identity FILE]
+    recover.py STORE restore DAY|latest --to DIR (--restore-key FILE | --holder [ID])
 
 STORE is a folder that holds a copy of the whole store: offsite.json, keys and r.
 DAY is 2026-11-20, or 2026-11-20#2 for the second revision of that day.
@@ -11,19 +10,17 @@ DAY is 2026-11-20, or 2026-11-20#2 for the second revision of that day.
 Needed: Python 3.9, the programs age (1.3 or newer) and zstd; b3sum if you have it.
 
 NOT CHECKED: signatures. Python brings no Ed25519, so this program cannot tell a
-store that somebody made up from yours: it finds damage, not deceit. Without
-b3sum it does not compare objects with their names either. The SHA-256 of every
-restored file is always compared.
+store that somebody made up from yours: it finds damage, not deceit. Objects are
+compared with their names if b3sum is there, files with their SHA-256 always.
 
 Exit codes: 0 all well, 6 stored data is damaged, 1 anything else.
 """
 # Written from manifest/FORMAT.md, manifest/pack/FORMAT.md and manifest/seal/FORMAT.md. It is more lenient than those pages
 # allow: on a bad day, data whose checksums hold is worth having, whatever else is wrong with it.
-import argparse, array, datetime, glob, hashlib, json, os, re, shutil, signal, sqlite3, struct, subprocess, sys, tempfile, zlib
+import argparse, array, datetime, glob, hashlib, io, json, os, re, shutil, signal
+import sqlite3, struct, subprocess, sys, tempfile, zlib
 
-MIB = 1 << 20
-MAX_CHUNK, MAX_PACK, MAX_SEGMENT, MAX_SEALED = 4 * MIB, 16 * MIB, 59 * MIB, 64 * MIB
-BATCH = 32 * MIB  # plain bytes taken out of one zstd process
+MAX_CHUNK, MAX_PACK, MAX_SEGMENT, MAX_SEALED = 4 << 20, 16 << 20, 59 << 20, 64 << 20
 FILE, FOLDER, LINK = 1, 2, 3
 
 class Damaged(Exception): pass  # stored data is not there, or not what the format pages say
@@ -38,16 +35,14 @@ def read_file(path):
     with open(path, "rb") as f:
         return f.read(MAX_SEALED)
 
-def show(name):
-    """A stored name in a form that can be printed."""
+def show(name):  # for messages
     return "".join(c if c.isprintable() else "\\x%02x" % ord(c) for c in name.decode("utf-8", "backslashreplace"))
 
 def progress(text):
     if sys.stderr.isatty():
-        print("\r%-60s\r" % text, end="", file=sys.stderr, flush=True)
+        print("\r%-78s\r" % text[:78], end="", file=sys.stderr, flush=True)
 
 # ---- Packs and index segments: manifest/pack/FORMAT.md -------------------------------------------------------------
-
 def read_directory(plain):
     """The frames of an unsealed pack: (offset, stored length, plain length, CRC-32, codec, [(chunk id, length), ...])."""
     need(4096 <= len(plain) <= MAX_PACK and plain[:10] == b"OFFSPACK\1\0", "not a pack, or one of a newer version")
@@ -77,11 +72,13 @@ def unzstd(frames, total):
 
 def read_frames(plain, frames):
     """Yield (frame, its plain bytes) for each frame; None instead of the bytes if it is damaged."""
-    while frames:
-        size, n = frames[0][2], 1
-        while n < len(frames) and size + frames[n][2] <= BATCH:
-            size, n = size + frames[n][2], n + 1
-        batch, frames = frames[:n], frames[n:]
+    batches, size = [[]], 0
+    for frame in frames:
+        size += frame[2]
+        if size > 32 << 20:  # that much memory for one process of zstd
+            batches, size = batches + [[]], frame[2]
+        batches[-1].append(frame)
+    for batch in batches:
         packed = [f for f in batch if f[4] == 1]
         joined, start = unzstd([plain[f[0]:f[0] + f[1]] for f in packed], sum(f[2] for f in packed)) if packed else b"", 0
         for frame in batch:
@@ -109,9 +106,8 @@ def read_segment(plain):
     return [plain[i:i + 32] for i in range(32, frames, 40)], chunks()
 
 # ---- Records and file tables: manifest/FORMAT.md -------------------------------------------------------------------
-
 ENVELOPE = re.compile(rb'\{"payload":(\{.*\}),"signer":"([a-z0-9][a-z0-9-]{0,63})","sig":"[A-Za-z0-9+/]{86}=="\}', re.DOTALL)
-PIN = re.compile(r"([0-9a-f]{64}) ([1-9][0-9]{0,7})( [!-~]+)?")
+PIN = re.compile(r"([0-9a-f]{64}) ([1-9][0-9]{0,7})( \S+)?")
 
 def open_envelope(data):
     """Payload and signer of a signed document. The signature is NOT checked: see the top of this file."""
@@ -125,7 +121,7 @@ def read_record(data, key):
     r, signer = open_envelope(data)
     need(key == "r/s/%s/%08d" % (r["source"], r["seq"]) and r["pc"] == signer, "stands under a wrong key, or another PC signed it")
     need(re.fullmatch(r"\d{4}-\d\d-\d\d", r["date"]) and isinstance(r["revision"], int), "wrong date")
-    need(all(re.fullmatch("[ -~]{1,40}", r[k]) for k in ("time", "expiry", "verdict")), "wrong text")
+    need(all(re.fullmatch("[ -~]+", r[k]) for k in ("time", "expiry", "verdict")), "wrong text")
     for kind in "segments", "packs":  # as (key, name, size)
         pins = [PIN.fullmatch(pin) for pin in r[kind]]
         need(all(pins), "wrong list of " + kind)
@@ -134,44 +130,37 @@ def read_record(data, key):
                 root=bytes.fromhex(r["table"]["root"]), rows=int(r["table"]["rows"]), prev=r["prev"],
                 files=int(r["counts"]["files"]), bytes=int(r["counts"]["bytes"]))
 
-class Fields:
-    """The fields of a row, one after the other."""
-    def __init__(self, data):
-        self.data, self.at = data, 0
-    def take(self, n):
-        self.at += n
-        need(self.at <= len(self.data), "row is cut")
-        return self.data[self.at - n:self.at]
-    def number(self):
-        value = shift = 0
-        while True:
-            byte = self.take(1)[0]
-            value, shift = value | (byte & 127) << shift, shift + 7
-            if byte < 128:
-                return value
-            need(shift < 64, "damaged number in a row")
+def take(row, n):
+    data = row.read(min(n, MAX_SEALED))
+    need(len(data) == n, "row is cut")
+    return data
+
+def number(row, shift=0):
+    need(shift < 70, "damaged number in a row")
+    byte = take(row, 1)[0]
+    return byte if byte < 128 else (byte & 127) | number(row, shift + 7) << 7
 
 def read_rows(chunk):
     """Yield (type, path, mode, mtime, size, SHA-256, has chunk lists, chunk ids or link target) for each row of a chunk."""
-    rows = Fields(chunk)
-    while rows.at < len(chunk):
-        row = Fields(rows.take(rows.number()))
-        kind, flags = row.take(2)
+    rows = io.BytesIO(chunk)
+    while rows.tell() < len(chunk):
+        row = io.BytesIO(take(rows, number(rows)))
+        kind, flags = take(row, 2)
         need(kind in (FILE, FOLDER, LINK) and flags < 8, "row of unknown kind")
-        path, mode, zigzag = row.take(row.number()), row.number(), row.number()
+        path, mode, zigzag = take(row, number(row)), number(row), number(row)
         for _ in range((2 if flags & 2 else 0) + (1 if flags & 4 else 0)):  # owner, attributes: not restored
-            row.number()
-        size, sha = (row.number(), row.take(32)) if kind == FILE else (0, b"")
-        rest = row.take(0 if kind == FOLDER else row.number() * (16 if kind == FILE else 1))
-        need(row.at == len(row.data) and size < 1 << 60, "row of wrong length")
-        yield kind, path, mode & 0o777, zigzag >> 1 ^ -(zigzag & 1), size, sha, flags & 1, rest
+            number(row)
+        size, sha = (number(row), take(row, 32)) if kind == FILE else (0, b"")
+        rest = take(row, 0 if kind == FOLDER else number(row) * (16 if kind == FILE else 1))
+        need(not row.read(1) and size < 1 << 63 and zigzag < 1 << 64, "row of wrong length")
+        mode = mode & 0o777 or (0o600 if kind == FILE else 0o700)  # Windows has none
+        yield kind, path, mode, zigzag >> 1 ^ -(zigzag & 1), size, sha, flags & 1, rest
 
 def split_ids(data):
     need(len(data) % 16 == 0, "damaged list of chunks")
     return [data[i:i + 16] for i in range(0, len(data), 16)]
 
 # ---- A copy of a store ---------------------------------------------------------------------------------------------
-
 class Store:
     def __init__(self, path):
         self.path, self.problems = os.path.join(path, ""), 0  # an object's file is the path and its key
@@ -188,7 +177,7 @@ class Store:
 
     def records(self):
         """All records, oldest day first. Checks where each stands, its PC, and the chain from one to the next."""
-        found, repository = [], None
+        found, hashes, repository = [], {}, None
         try:
             repository = open_envelope(read_file(self.path + "offsite.json"))[0]["repository"]
         except MALFORMED as e:
@@ -202,14 +191,13 @@ class Store:
                 continue
             if not os.path.isfile(self.path + "keys/pc-%s.json" % r["pc"]):
                 self.report("%s: keys/pc-%s.json is missing, so nothing says that this PC belongs here" % (key, r["pc"]))
-            before = [b for b in found[-1:] if (b["source"], b["seq"]) == (r["source"], r["seq"] - 1)]
-            if before and r["prev"] not in ("", before[0]["sha256"]):
+            if r["prev"] not in ("", hashes.get((r["source"], r["seq"] - 1), r["prev"])):
                 self.report("%s: the record before it is not the one it was written after" % key)
+            hashes[r["source"], r["seq"]] = r["sha256"]
             found.append(r)
         return sorted(found, key=lambda r: (r["date"], r["revision"], r["seq"]))
 
 # ---- Keys: manifest/seal/FORMAT.md ---------------------------------------------------------------------------------
-
 def key_from_file(path):
     """The restore key as age wants it. People copy it from paper, so blanks and small letters are allowed."""
     with open(path, encoding="utf-8-sig") as f:
@@ -235,11 +223,8 @@ def check_programs():
             raise Stop("the program %s is not installed, or not in PATH; README.md says where to get it" % program)
     if re.match(rb"v?(0|1\.[0-2])\b", subprocess.run(["age", "--version"], stdout=subprocess.PIPE).stdout):
         raise Stop("this age is too old: 1.3 or newer is needed; README.md says where to get it")
-    if not shutil.which("b3sum"):
-        print("note: b3sum is not installed, so objects are not compared with their names", file=sys.stderr)
 
 # ---- Restoring a day -----------------------------------------------------------------------------------------------
-
 TABLES = """
 PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;
 CREATE TABLE pack (no INTEGER PRIMARY KEY, key TEXT, name TEXT, size INT, indexed INT DEFAULT 0, done INT);
@@ -247,12 +232,10 @@ CREATE TABLE have (id BLOB, pack INT, length INT, PRIMARY KEY (id, pack)) WITHOU
 CREATE TABLE want (id BLOB, item INT, place INT, PRIMARY KEY (id, item, place)) WITHOUT ROWID;  -- where it has to go
 CREATE TABLE note (id BLOB PRIMARY KEY, data BLOB);                           -- chunks of the file table, and chunk lists
 CREATE TABLE entry (no INTEGER PRIMARY KEY, type INT, path BLOB, mode INT, mtime INT, size INT, sha BLOB, lists INT, rest BLOB);
-BEGIN;
-"""
+BEGIN"""
 
 class Restore:
     """One day on its way out. What has to be remembered stands in a database on disk, so that memory stays small."""
-
     def __init__(self, store, record, key, target):
         self.store, self.record, self.key, self.target = store, record, key, os.fsencode(os.path.abspath(target))
         self.temp = tempfile.tempdir = tempfile.mkdtemp(prefix=".recover-", dir=target)  # only this user can look into it
@@ -264,14 +247,12 @@ class Restore:
     def unseal(self, key, name, size):
         """The plain bytes of a stored object."""
         path = self.store.path + key
-        need(os.path.isfile(path), "is missing")
-        need(os.path.getsize(path) == size <= MAX_SEALED, "has a wrong size")
+        need(os.path.isfile(path) and os.path.getsize(path) == size <= MAX_SEALED, "is missing or has a wrong size")
         if shutil.which("b3sum"):
             out = subprocess.run(["b3sum", "--no-names", path], stdout=subprocess.PIPE).stdout
             need(out.decode().strip() == name, "its bytes do not have its name")
         p = subprocess.run(["age", "-d", "-i", "-", path], input=self.key, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.opened += p.returncode == 0
-        self.unopened += b"no identity matched" in p.stderr
+        self.opened, self.unopened = self.opened + (p.returncode == 0), self.unopened + (b"no identity matched" in p.stderr)
         if self.opened == 0 and self.unopened == 3:
             raise Stop("this restore key opens nothing here; it is not the key of this store")
         need(p.returncode == 0, "age does not open it")
@@ -290,12 +271,12 @@ class Restore:
             except Damaged as e:
                 self.store.report("index segment %s: %s; reading the packs' own directories instead" % (name, e))
         for no, *pack in self.sql("SELECT no, key, name, size FROM pack WHERE NOT indexed ORDER BY no").fetchall():
-            progress("reading the directory of pack %d of %d" % (no, len(numbers)))
             rows = ((chunk, no, n) for frame in self.open_pack(*pack)[1] for chunk, n in frame[5])
             self.many("INSERT OR REPLACE INTO have VALUES (?, ?, ?)", rows)
 
     def open_pack(self, key, name, size):
         """The plain bytes of a pack and its frames; nothing, and a message, if it is damaged."""
+        progress("reading pack " + name)
         try:
             plain = self.unseal(key, name, size)
             return plain, read_directory(plain)
@@ -305,17 +286,17 @@ class Restore:
 
     def gather(self, sink):
         """Hand every chunk in `want` to sink. Each pack is opened once; if one is damaged, another that has the chunk is."""
-        wanted = lambda chunk: self.sql("SELECT 1 FROM want WHERE id = ?", (chunk,)).fetchone()
+        wanted = lambda frame: any(self.sql("SELECT 1 FROM want WHERE id = ?", (chunk,)).fetchone() for chunk, _ in frame[5])
         self.sql("UPDATE pack SET done = 0")
-        packs = True
-        while packs:
+        while True:
             packs = self.sql("SELECT no, key, name, size FROM pack WHERE no IN (SELECT MIN(no) FROM want JOIN have USING (id) "
                              "JOIN pack ON no = pack WHERE NOT done GROUP BY want.id) ORDER BY no").fetchall()
-            for i, (no, *pack) in enumerate(packs):
-                progress("pack %d of %d" % (i + 1, len(packs)))
+            if not packs:
+                return
+            for no, *pack in packs:
                 self.sql("UPDATE pack SET done = 1 WHERE no = ?", (no,))
                 plain, frames = self.open_pack(*pack)
-                for frame, data in read_frames(plain, [f for f in frames if any(wanted(chunk) for chunk, _ in f[5])]):
+                for frame, data in read_frames(plain, filter(wanted, frames)):
                     if not data:
                         self.store.report("pack %s: frame at %d" % (pack[1], frame[0]))
                     start = 0
@@ -393,16 +374,16 @@ class Restore:
         part, digest = self.temp + "/file-%d" % no, hashlib.sha256()
         with open(part, "a+b") as f:  # an empty file is made here
             f.seek(0)
-            for block in iter(lambda: f.read(MIB), b""):
+            for block in iter(lambda: f.read(1 << 20), b""):
                 digest.update(block)
         lacking, self.left[no] = self.left[no], -1
         if lacking == 0 and digest.digest() == sha:
             self.good += self.put(path, lambda final: os.rename(part, final), mode, mtime)
-            return
-        self.store.report("file %s: %s" % (show(path), "some of its chunks cannot be had" if lacking else "its SHA-256 is wrong"))
-        if os.path.getsize(part) > 0:
-            os.truncate(part, size)  # with zeros for what is lacking
-            self.put(path + b".damaged", lambda final: os.rename(part, final), mode, mtime)
+        else:
+            self.store.report("file %s: %s" % (show(path), "some chunks cannot be had" if lacking else "its SHA-256 is wrong"))
+            if os.path.getsize(part) > 0:
+                os.truncate(part, size)  # with zeros for what is lacking
+                self.put(path + b".damaged", lambda final: os.rename(part, final), mode, mtime)
 
     def put(self, path, make, mode=None, mtime=None):
         """Make something in the target folder, unless its name leads elsewhere. As links are made last, none is followed."""
@@ -450,14 +431,13 @@ class Restore:
             self.put(path, None, mode, mtime)
 
 # ---- Verbs ---------------------------------------------------------------------------------------------------------
-
 def list_days(store, args):
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     line = "%-13s %-16s %-8s %9s %15s  %-20s  %-10s  %s"
     print(line % ("DAY", "SOURCE", "VERDICT", "FILES", "BYTES", "TIME", "KEPT UNTIL", "OBJECTS"))
     for r in store.records():
-        paths = [(store.path + key, size) for key, _, size in r["segments"] + r["packs"]]
-        missing = sum(not os.path.isfile(path) or os.path.getsize(path) != size for path, size in paths)
+        objects = [(store.path + key, size) for key, _, size in r["segments"] + r["packs"]]
+        missing = sum(not os.path.isfile(path) or os.path.getsize(path) != size for path, size in objects)
         state = "%d missing or cut" % missing if missing else "all there"
         print(line % (r["day"], r["source"], r["verdict"], r["files"], r["bytes"], r["time"], r["expiry"][:10], state))
         if missing and r["expiry"] > now:  # what has lapsed may be gone
@@ -484,8 +464,8 @@ def restore_day(store, args):
         restore.db.close()
         shutil.rmtree(restore.temp, ignore_errors=True)
     print("%s (%s): %d of %d files restored" % (records[-1]["day"], records[-1]["verdict"], restore.good, records[-1]["files"]))
-    if store.problems and not args.no_index:
-        print("hint: --no-index does without the index segments", file=sys.stderr)
+    if not shutil.which("b3sum"):
+        print("note: b3sum is not installed, so objects were not compared with their names", file=sys.stderr)
     return 1 if restore.failures else 0
 
 def main():
@@ -510,10 +490,8 @@ def main():
         store = Store(args.store)
         code = args.run(store, args)
         return 6 if store.problems else code or 0
-    except (Stop, OSError, sqlite3.Error) as e:
-        print("recover.py:", e, file=sys.stderr)
-    except KeyboardInterrupt:
-        print("recover.py: interrupted", file=sys.stderr)
+    except (Stop, OSError, sqlite3.Error, KeyboardInterrupt) as e:
+        print("recover.py:", str(e) or "interrupted", file=sys.stderr)
     except SystemExit as e:  # argparse: wrong usage, or --help
         return 1 if e.code else 0
     return 1

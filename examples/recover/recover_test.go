@@ -1,8 +1,5 @@
 //go:build unix
 
-// Package recover_test runs recover.py, the reader that was written from the
-// format pages alone, against stores that the real packages wrote. Where the
-// two disagree, either the pages or the packages are wrong.
 package recover_test
 
 import (
@@ -33,10 +30,11 @@ const (
 
 var shared struct {
 	sync.Once
-	root  string
-	store *copied
-	path  string // PATH with age in front
-	b3sum string // folder of a b3sum
+	root   string
+	store  *copied
+	path   string // PATH with age in front
+	python string // the interpreter itself, as wrappers take their time
+	b3sum  string // folder of a b3sum
 }
 
 func TestMain(m *testing.M) {
@@ -73,6 +71,9 @@ func setUp(t *testing.T) *copied {
 				t.Fatalf("%s is not installed; .ci/tools installs what these tests need", program)
 			}
 		}
+		out, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output()
+		check(t, err)
+		shared.python = strings.TrimSpace(string(out))
 		bin := filepath.Join(shared.root, "bin")
 		shared.b3sum = filepath.Join(shared.root, "b3sum")
 		for pkg, dir := range map[string]string{"filippo.io/age/cmd/age": bin, "./testdata/b3sum": shared.b3sum} {
@@ -105,13 +106,15 @@ type result struct {
 	code           int
 }
 
-func run(t *testing.T, path string, args ...string) result {
+// run starts a Python program, with programs from the folder first before all others.
+func run(t *testing.T, first string, args ...string) result {
 	t.Helper()
+	setUp(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, "python3", args...)
-	cmd.Env = append(os.Environ(), "PATH="+path, "PYTHONDONTWRITEBYTECODE=1")
+	cmd := exec.CommandContext(ctx, shared.python, args...)
+	cmd.Env = append(os.Environ(), "PATH="+strings.TrimPrefix(first+":"+shared.path, ":"), "PYTHONDONTWRITEBYTECODE=1")
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -135,7 +138,7 @@ func target(t *testing.T) string {
 
 func (c *copied) restore(t *testing.T, to string, args ...string) result {
 	t.Helper()
-	return run(t, shared.path, append([]string{"recover.py", c.store, "restore", "--to", to, "--restore-key", c.restoreKey}, args...)...)
+	return run(t, "", append([]string{"recover.py", c.store, "restore", "--to", to, "--restore-key", c.restoreKey}, args...)...)
 }
 
 func (r result) want(t *testing.T, code int, words ...string) {
@@ -326,13 +329,13 @@ func TestBothDaysComeBackWithAndWithoutTheIndex(t *testing.T) {
 func TestListShowsTheDaysAndWhatIsMissing(t *testing.T) {
 	c := damageable(t)
 	check(t, os.WriteFile(filepath.Join(c.store, "r", "s", sourceID, ".00000003"), []byte("of a copying tool"), 0o600))
-	r := run(t, shared.path, "recover.py", c.store, "list")
+	r := run(t, "", "recover.py", c.store, "list")
 	r.want(t, 0, c.days[0], c.days[1], "all there")
 	if n := strings.Count(r.stdout, "\n"); n != 3 {
 		t.Errorf("%d lines:\n%s", n, r.stdout)
 	}
 	check(t, os.Remove(c.objects(t, "r/p/*/*")[0]))
-	run(t, shared.path, "recover.py", c.store, "list").want(t, exitDamaged, "1 missing or cut")
+	run(t, "", "recover.py", c.store, "list").want(t, exitDamaged, "1 missing or cut")
 }
 
 func TestAHolderUnlocksTheRestoreKey(t *testing.T) {
@@ -342,20 +345,20 @@ func TestAHolderUnlocksTheRestoreKey(t *testing.T) {
 	}
 	t.Run("with a key", func(t *testing.T) {
 		to := target(t)
-		run(t, shared.path, restore(to, "--identity", c.identity)...).want(t, 0)
+		run(t, "", restore(to, "--identity", c.identity)...).want(t, 0)
 		sameTree(t, c.sources[1], to)
 	})
 	t.Run("with a passphrase", func(t *testing.T) {
 		to := target(t)
-		run(t, shared.path, append([]string{"testdata/terminal.py", passphrase, "python3"}, restore(to, "practice")...)...).want(t, 0)
+		run(t, "", append([]string{"testdata/terminal.py", passphrase, shared.python}, restore(to, "practice")...)...).want(t, 0)
 		sameTree(t, c.sources[1], to)
 	})
 	t.Run("not with a wrong passphrase", func(t *testing.T) {
-		args := append([]string{"testdata/terminal.py", "wrong", "python3"}, restore(target(t))...)
-		run(t, shared.path, args...).want(t, exitOther, "no holder's file was unlocked")
+		args := append([]string{"testdata/terminal.py", "wrong", shared.python}, restore(target(t))...)
+		run(t, "", args...).want(t, exitOther, "no holder's file was unlocked")
 	})
 	t.Run("not under another name", func(t *testing.T) {
-		run(t, shared.path, restore(target(t), "nobody", "--identity", c.identity)...).want(t, exitOther, "no holder's file was unlocked")
+		run(t, "", restore(target(t), "nobody", "--identity", c.identity)...).want(t, exitOther, "no holder's file was unlocked")
 	})
 }
 
@@ -392,18 +395,18 @@ func TestWhatCannotWorkIsSaidWithExitCode1(t *testing.T) {
 		"unknown verb":       {[]string{"recover.py", c.store, "remove"}, "invalid choice"},
 		"folder is not made": {append(base, "latest", "--to", c.restoreKey+"/x", "--restore-key", c.restoreKey), "recover.py:"},
 	} {
-		t.Run(name, func(t *testing.T) { run(t, shared.path, tc.args...).want(t, exitOther, tc.say) })
+		t.Run(name, func(t *testing.T) { run(t, "", tc.args...).want(t, exitOther, tc.say) })
 	}
 	t.Run("an old age", func(t *testing.T) {
 		bin := t.TempDir()
 		check(t, os.WriteFile(filepath.Join(bin, "age"), []byte("#!/bin/sh\necho 1.2.1\n"), 0o755))
 		args := append(base, "latest", "--to", target(t), "--restore-key", c.restoreKey)
-		run(t, bin+":"+shared.path, args...).want(t, exitOther, "too old")
+		run(t, bin, args...).want(t, exitOther, "too old")
 	})
 }
 
 func TestHelpSaysWhatIsNotChecked(t *testing.T) {
-	run(t, os.Getenv("PATH"), "recover.py", "--help").want(t, 0, "NOT CHECKED: signatures", "Exit codes")
+	run(t, "", "recover.py", "--help").want(t, 0, "NOT CHECKED: signatures", "Exit codes")
 }
 
 func TestADamagedPackCostsOnlyTheFilesInIt(t *testing.T) {
@@ -422,6 +425,9 @@ func TestADamagedPackCostsOnlyTheFilesInIt(t *testing.T) {
 			pack := c.objects(t, "r/p/*/*")[0]
 			damage(c, pack)
 			for _, mode := range [][]string{nil, {"--no-index"}} {
+				if mode != nil && name != "changed" {
+					continue // once is enough
+				}
 				to := target(t)
 				r := c.restore(t, to, append([]string{"latest"}, mode...)...)
 				r.want(t, exitDamaged, "pack "+filepath.Base(pack))
@@ -458,9 +464,9 @@ func TestADamagedSegmentCostsNothing(t *testing.T) {
 			to := target(t)
 			c.restore(t, to, "latest").want(t, exitDamaged, "index segment "+filepath.Base(segment))
 			sameTree(t, c.sources[1], to)
-			to = target(t)
-			c.restore(t, to, "latest", "--no-index").want(t, 0)
-			sameTree(t, c.sources[1], to)
+			if name == "changed" {
+				c.restore(t, target(t), "latest", "--no-index").want(t, 0)
+			}
 		})
 	}
 }
@@ -469,16 +475,15 @@ func TestWithB3sumAnObjectMustHaveItsName(t *testing.T) {
 	c := damageable(t)
 	pack := c.objects(t, "r/p/*/*")[0]
 	c.reseal(t, pack, func([]byte) {}) // the same plain bytes, but not the stored ones
-	withB3sum := shared.b3sum + ":" + shared.path
 	args := func(store, to string) []string {
 		return []string{"recover.py", store, "restore", "latest", "--to", to, "--restore-key", c.restoreKey}
 	}
 	to := target(t)
-	r := run(t, withB3sum, args(c.store, to)...)
+	r := run(t, shared.b3sum, args(c.store, to)...)
 	r.want(t, exitDamaged, "pack "+filepath.Base(pack)+": its bytes do not have its name")
 	lostAndNamed(t, r, c.sources[1], to)
 	to = target(t)
-	run(t, withB3sum, args(setUp(t).store, to)...).want(t, 0)
+	run(t, shared.b3sum, args(setUp(t).store, to)...).want(t, 0)
 	sameTree(t, c.sources[1], to)
 }
 
@@ -487,27 +492,30 @@ func TestRecordsMustFitTogether(t *testing.T) {
 		return filepath.Join(c.store, "r", "s", sourceID, fmt.Sprintf("%08d", seq))
 	}
 	for name, tc := range map[string]struct {
-		damage func(*copied)
-		say    string
+		damage  func(*copied)
+		say     string
+		restore bool
 	}{
-		"a signature changed": {func(c *copied) { flipLetter(t, record(c, 1), `"sig":"`) }, "00000002: the record before it is not"},
-		"an older record":     {func(c *copied) { check(t, os.Rename(record(c, 2), record(c, 3))) }, "00000003: stands under a wrong key"},
-		"another practice":    {func(c *copied) { flipLetter(t, record(c, 2), `"repository":"`) }, "00000002: belongs to another practice"},
-		"not enrolled":        {func(c *copied) { check(t, os.Remove(glob1(t, c.store+"/keys/pc-*.json"))) }, ".json is missing"},
-		"a newer format":      {func(c *copied) { replace(t, record(c, 2), `"format":1`, `"format":2`) }, "written in format 2"},
+		"a signature changed": {func(c *copied) { flipLetter(t, record(c, 1), `"sig":"`) }, "00000002: the record before it is not", true},
+		"an older record":     {func(c *copied) { check(t, os.Rename(record(c, 2), record(c, 3))) }, "00000003: stands under a wrong key", false},
+		"another practice":    {func(c *copied) { flipLetter(t, record(c, 2), `"repository":"`) }, "00000002: belongs to another practice", false},
+		"not enrolled":        {func(c *copied) { check(t, os.Remove(glob1(t, c.store+"/keys/pc-*.json"))) }, ".json is missing", true},
+		"a newer format":      {func(c *copied) { replace(t, record(c, 2), `"format":1`, `"format":2`) }, "written in format 2", false},
 		"a pin that leads out": {func(c *copied) {
 			replace(t, record(c, 2), `"segments":["`, `"segments":["../../`)
-		}, "wrong list of segments"},
-		"cut":       {func(c *copied) { check(t, os.Truncate(record(c, 2), 500)) }, "00000002: not a signed document"},
-		"no header": {func(c *copied) { check(t, os.Remove(filepath.Join(c.store, "offsite.json"))) }, "offsite.json: "},
+		}, "wrong list of segments", false},
+		"cut":       {func(c *copied) { check(t, os.Truncate(record(c, 2), 500)) }, "00000002: not a signed document", false},
+		"no header": {func(c *copied) { check(t, os.Remove(filepath.Join(c.store, "offsite.json"))) }, "offsite.json: ", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := damageable(t)
 			tc.damage(c)
-			run(t, shared.path, "recover.py", c.store, "list").want(t, exitDamaged, c.days[0], tc.say)
-			to := target(t)
-			c.restore(t, to, c.days[0]).want(t, exitDamaged, tc.say) // the day itself is whole
-			sameTree(t, c.sources[0], to)
+			run(t, "", "recover.py", c.store, "list").want(t, exitDamaged, c.days[0], tc.say)
+			if tc.restore { // the first day is whole
+				to := target(t)
+				c.restore(t, to, c.days[0]).want(t, exitDamaged, tc.say)
+				sameTree(t, c.sources[0], to)
+			}
 		})
 	}
 }

@@ -5,7 +5,6 @@ package recover_test
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"encoding/binary"
 	"io/fs"
 	"log/slog"
@@ -31,7 +30,7 @@ import (
 )
 
 const (
-	practiceSize = 5 << 20
+	practiceSize = 2 << 20
 	sourceID     = "0102030405060708"
 	passphrase   = "correct horse battery staple"
 )
@@ -63,10 +62,10 @@ func newStore(t testing.TB, root string) *copied {
 	restore, err := seal.NewRestoreKey()
 	check(t, err)
 	check(t, os.WriteFile(c.restoreKey, restore.Text(), 0o600))
-	owner := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	owner := restore.Owner()
 	secrets, err := seal.NewSecrets()
 	check(t, err)
-	key, err := seal.NewUploadKey(seal.NewID(), seal.NewID(), restore.Recipient(), secrets, owner.Public().(ed25519.PublicKey))
+	key, err := seal.NewUploadKey(seal.NewID(), seal.NewID(), restore.Recipient(), secrets, owner.Public())
 	check(t, err)
 
 	d, err := dir.Create(c.store)
@@ -140,8 +139,8 @@ func judge(t testing.TB, dir string) verify.Passed {
 func addOddities(t testing.TB, root string) {
 	t.Helper()
 	old := time.Date(1969, 12, 31, 23, 0, 0, 123456789, time.UTC)
-	repeated := bytes.Repeat(make([]byte, 16<<10), 40)
-	for i := 0; i < 40; i += 3 {
+	repeated := bytes.Repeat(make([]byte, 16<<10), 100) // over 64 chunks, so that there is a chunk list
+	for i := 0; i < 100; i += 3 {
 		binary.LittleEndian.PutUint32(repeated[i<<14:], uint32(i))
 	}
 	for _, f := range []struct {
