@@ -23,7 +23,7 @@ import (
 // Limits, so that the sheet stays one page, tried with everything at its limit.
 const (
 	maxHolders = 6
-	maxStores  = 4
+	maxStores  = 4  // lines of stores: a long address takes several
 	maxTitle   = 50 // characters of the practice's label
 	maxLine    = 90 // characters of any other text
 )
@@ -59,8 +59,12 @@ func (s Sheet) validate() error {
 	if s.Key == nil || len(s.Owner) != ed25519.PublicKeySize {
 		return errors.New("write recovery sheet: restore key or owner key is missing")
 	}
-	if len(s.Holders) > maxHolders || len(s.Stores) > maxStores {
-		return fmt.Errorf("write recovery sheet: more than %d holders or %d stores do not fit on one page", maxHolders, maxStores)
+	lines := 0
+	for _, a := range s.Stores {
+		lines += max(1, (utf8.RuneCountInString(a)+maxLine-1)/maxLine)
+	}
+	if len(s.Holders) > maxHolders || lines > maxStores {
+		return fmt.Errorf("write recovery sheet: more than %d holders or %d lines of stores do not fit on one page", maxHolders, maxStores)
 	}
 	if len(s.Stores) == 0 {
 		return errors.New("write recovery sheet: no store")
@@ -68,16 +72,20 @@ func (s Sheet) validate() error {
 	if utf8.RuneCountInString(s.Practice) > maxTitle {
 		return fmt.Errorf("write recovery sheet: practice must be 1 to %d printable characters", maxTitle)
 	}
-	texts := []struct{ what, text string }{{"practice", s.Practice}, {"repository", s.Repository}, {"date", s.Date}}
+	type line struct {
+		what, text string
+		most       int
+	}
+	texts := []line{{"practice", s.Practice, maxLine}, {"repository", s.Repository, maxLine}, {"date", s.Date, maxLine}}
 	for _, h := range s.Holders {
-		texts = append(texts, struct{ what, text string }{"holder", h.ID + string(h.Kind) + h.Label})
+		texts = append(texts, line{"holder", h.ID + string(h.Kind) + h.Label, maxLine})
 	}
 	for _, a := range s.Stores {
-		texts = append(texts, struct{ what, text string }{"store", a})
+		texts = append(texts, line{"store", a, maxStores * maxLine})
 	}
 	for _, t := range texts {
-		if t.text == "" || utf8.RuneCountInString(t.text) > maxLine || !utf8.ValidString(t.text) || strings.ContainsFunc(t.text, notPrintable) {
-			return fmt.Errorf("write recovery sheet: %s must be 1 to %d printable characters", t.what, maxLine)
+		if t.text == "" || utf8.RuneCountInString(t.text) > t.most || !utf8.ValidString(t.text) || strings.ContainsFunc(t.text, notPrintable) {
+			return fmt.Errorf("write recovery sheet: %s must be 1 to %d printable characters", t.what, t.most)
 		}
 	}
 	return nil

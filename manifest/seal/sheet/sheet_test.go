@@ -170,6 +170,15 @@ func TestCodeOnThePageIsTheCodeOfTheKey(t *testing.T) {
 	}
 }
 
+func TestLongAddressOfAStoreIsTold(t *testing.T) {
+	s := example(t)
+	s.Stores = []string{"dir:/mnt/" + strings.Repeat("folder/", 35), "s3://practice-backup/eu"}
+	html, text := written(t, s)
+	if !strings.Contains(html, s.Stores[0]) || !strings.Contains(text, s.Stores[0]) {
+		t.Error("the address is not on the sheet")
+	}
+}
+
 func TestSheetRefusesWhatDoesNotFit(t *testing.T) {
 	for name, change := range map[string]func(*sheet.Sheet){
 		"no key":             func(s *sheet.Sheet) { s.Key = nil },
@@ -183,6 +192,7 @@ func TestSheetRefusesWhatDoesNotFit(t *testing.T) {
 		"long label":         func(s *sheet.Sheet) { s.Holders[1].Label = strings.Repeat("x", 101) },
 		"too many holders":   func(s *sheet.Sheet) { s.Holders = make([]sheet.Holder, 7) },
 		"too many stores":    func(s *sheet.Sheet) { s.Stores = make([]string, 5) },
+		"too long stores":    func(s *sheet.Sheet) { s.Stores[0], s.Stores[1] = strings.Repeat("x", 181), strings.Repeat("y", 91) },
 		"no repository":      func(s *sheet.Sheet) { s.Repository = "" },
 		"no date":            func(s *sheet.Sheet) { s.Date = "" },
 		"nothing of a store": func(s *sheet.Sheet) { s.Stores[1] = "" },
