@@ -91,6 +91,9 @@ func (t *target) open(ctx context.Context, key *seal.UploadKey, source string, j
 	if t.trust, err = manifest.LoadTrust(ctx, t.store, t.header); err != nil {
 		return err
 	}
+	if !t.trust.Enrolled(key.PC, key.Public()) {
+		return fmt.Errorf("open store: %w", ErrNotEnrolled)
+	}
 	refs, bad, err := manifest.List(ctx, t.store, t.trust, "", nil)
 	if err != nil {
 		return err

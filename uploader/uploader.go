@@ -76,6 +76,9 @@ var (
 	ErrUnreadable = errors.New("files of the backup set cannot be read")
 	// ErrRunning: another run of this source is under way on this PC.
 	ErrRunning = errors.New("another run of this source is under way")
+	// ErrNotEnrolled: the owner never enrolled this PC in the store; nobody would
+	// believe what it commits there.
+	ErrNotEnrolled = errors.New("this PC is not enrolled")
 	// ErrStores: no store could be reached.
 	ErrStores = errors.New("no store took the backup")
 	// ErrNothingNew: every store holds this very set as this very day already.
