@@ -393,7 +393,7 @@ func (r *run) remember(c *contents) error {
 		}
 		f := &c.files[i]
 		w.add(r.pathHash(e.Path), remembered{Size: e.Size, Mtime: e.ModTime, Changed: e.ChangeTime, ID: e.ID.Index,
-			Read: f.read, Kind: f.kind, SHA256: f.sha256}, f.chunks())
+			Read: f.read, Kind: f.kind, Partly: f.partly, SHA256: f.sha256}, f.chunks())
 	}
 	if err := w.save(r.path("files")); err != nil {
 		return err

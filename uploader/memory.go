@@ -30,6 +30,7 @@ type remembered struct {
 	ID      uint64
 	Read    int64 // when it was last read, seconds since 1970
 	Kind    chunk.Kind
+	Partly  uint8 // how often in a row it had changed in part; at most 15
 	SHA256  [32]byte
 	ids     []byte // chunk ids one behind the other
 }
@@ -51,7 +52,7 @@ func chunkIDs(b []byte) []pack.ChunkID {
 
 const (
 	memoryMagic  = "offsite files v1\n"
-	memoryFixed  = 16 + 4 + 1 + 5*8 + 32 // hash, chunk count, kind, five numbers, SHA-256
+	memoryFixed  = 16 + 4 + 1 + 5*8 + 32 // hash, chunk count, kind and how often partly changed, five numbers, SHA-256
 	maxMemory    = 4<<30 - 1             // offsets are 32 bits: some 30 million files
 	memoryTrails = 4                     // CRC-32C of all before it
 )
@@ -115,7 +116,7 @@ func (m *memory) find(hash [16]byte) (remembered, bool) {
 	}
 	le := binary.LittleEndian
 	count := int(le.Uint32(b[16:]))
-	r := remembered{Kind: chunk.Kind(b[20])}
+	r := remembered{Kind: chunk.Kind(b[20] & 15), Partly: b[20] >> 4}
 	b = b[21:]
 	for _, f := range []*int64{&r.Size, &r.Mtime, &r.Changed, &r.Read} {
 		*f = int64(le.Uint64(b))
@@ -140,7 +141,7 @@ func (w *memoryWriter) add(hash [16]byte, r remembered, ids []pack.ChunkID) {
 	le := binary.LittleEndian
 	w.b = append(w.b, hash[:]...)
 	w.b = le.AppendUint32(w.b, uint32(len(ids)))
-	w.b = append(w.b, byte(r.Kind))
+	w.b = append(w.b, byte(r.Kind)|r.Partly<<4)
 	for _, v := range []uint64{uint64(r.Size), uint64(r.Mtime), uint64(r.Changed), uint64(r.Read), r.ID} {
 		w.b = le.AppendUint64(w.b, v)
 	}

@@ -20,8 +20,6 @@ const (
 	spanSize = chunk.MaxLen
 	// compareSize is how much is read at a time where only the hash is wanted.
 	compareSize = 256 << 10
-	// headSize is how much of a file is looked at to tell its kind.
-	headSize = 4 << 10
 )
 
 // span is one buffer of plain bytes on its way from a reader to a chunk worker.
@@ -110,24 +108,22 @@ func (rd *reader) file(ctx context.Context, entry int) (*read, error) {
 	defer f.Close()
 	got := &read{entry: entry}
 	old, known := rd.run.memory.find(rd.run.pathHash(e.Path))
-	// A file of the same length is cut as it was, so that its chunks are found again.
-	known = known && old.Size == e.Size
-	if known {
-		got.kind = old.Kind
-		// The same but for its times is the commonest case of all where the practice
-		// system copies its data anew every night, and the hash alone proves it.
-		// Databases are expected to differ and are cut at once.
-		if old.Kind == chunk.WriteOnce && rd.run.covered(&old) {
-			if got.same, err = rd.compare(ctx, f, old.SHA256); err != nil {
-				return nil, err
-			}
-			if got.same {
-				got.sha256 = old.SHA256
-				return got, f.Unchanged()
-			}
+	// The same but for its times is the commonest case of all where the practice
+	// system copies its data anew every night, and the hash alone proves it.
+	// Databases are expected to differ and are cut at once.
+	if known && old.Size == e.Size && old.Kind == chunk.WriteOnce && rd.run.covered(&old) {
+		if got.same, err = rd.compare(ctx, f, old.SHA256); err != nil {
+			return nil, err
+		}
+		if got.same {
+			got.kind, got.sha256 = old.Kind, old.SHA256
+			return got, f.Unchanged()
 		}
 	}
-	if err := rd.cut(ctx, f, e, got, known); err != nil {
+	if known {
+		got.kind = old.Kind // what was learned of a file counts for more than its name
+	}
+	if err := rd.cut(ctx, f, e, got); err != nil {
 		return nil, err
 	}
 	return got, f.Unchanged()
@@ -159,7 +155,7 @@ func (rd *reader) compare(ctx context.Context, f *source.File, want [32]byte) (b
 
 // cut reads the file into spans and cuts it there. It reads exactly as many bytes
 // as were listed; that there are no more is seen when the file is looked at again.
-func (rd *reader) cut(ctx context.Context, f io.Reader, e source.Entry, got *read, known bool) error {
+func (rd *reader) cut(ctx context.Context, f io.Reader, e source.Entry, got *read) error {
 	rd.hash.Reset()
 	left := 0 // bytes of an unfinished chunk behind the used part of the span
 	for todo := e.Size; todo > 0; {
@@ -174,8 +170,8 @@ func (rd *reader) cut(ctx context.Context, f io.Reader, e source.Entry, got *rea
 			return shortRead(err)
 		}
 		rd.hash.Write(fresh)
-		if todo == e.Size && !known {
-			got.kind = chunk.Detect(path.Ext(e.Path), b[:min(len(b), headSize)])
+		if todo == e.Size && got.kind == chunk.WriteOnce {
+			got.kind = chunk.Detect(path.Ext(e.Path), b[:min(len(b), chunk.HeadLen)])
 		}
 		todo -= int64(len(fresh))
 		left = len(b) - rd.chunks(got, b, todo == 0)

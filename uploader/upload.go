@@ -27,6 +27,7 @@ const spansPerWorker = 4
 // file is what the snapshot says of one regular file of the set.
 type file struct {
 	kind   chunk.Kind
+	partly uint8 // how often in a row it had changed in part
 	read   int64 // when it was last read, seconds since 1970
 	sha256 [32]byte
 	ids    []pack.ChunkID
@@ -60,7 +61,7 @@ func (r *run) plan() *work {
 		old, ok := r.memory.find(r.pathHash(e.Path))
 		same := ok && old.Size == e.Size && old.Mtime == e.ModTime && old.Changed == e.ChangeTime && old.ID == e.ID.Index
 		if same && !r.cfg.ReadAll && !r.due(e.Path, old.Read) && r.covered(&old) {
-			w.files[i] = file{kind: old.Kind, read: old.Read, sha256: old.SHA256, old: old.ids}
+			w.files[i] = file{kind: old.Kind, partly: old.Partly, read: old.Read, sha256: old.SHA256, old: old.ids}
 			continue
 		}
 		if same {
@@ -225,9 +226,49 @@ func (c *collector) finish() (rotted int) {
 		if known && c.work.same[got.entry] && old.SHA256 != got.sha256 {
 			rotted++
 		}
+		if known {
+			f.learn(&old)
+		}
 		c.reads[i] = nil
 	}
 	return rotted
+}
+
+// learnAfter is how often in a row a file must have changed in part before it
+// is taken for one that is rewritten in place. Cutting it anew costs storing it once
+// more, so one edit of a document is not enough.
+const learnAfter = 2
+
+// learn notes whether a file of a kind that is written once was changed in part
+// after all: then some of its chunks are still those of before. Such a file is a
+// database of a format that is not known, and is cut finely from the next run on.
+func (f *file) learn(old *remembered) {
+	if f.kind != chunk.WriteOnce || f.old != nil || f.sha256 == old.SHA256 {
+		f.partly = old.Partly
+		return
+	}
+	if !sharesChunk(old.ids, f.ids) {
+		return // replaced altogether, which says nothing; the count begins anew
+	}
+	f.partly = min(old.Partly+1, 15)
+	if f.partly < learnAfter {
+		return
+	}
+	f.kind = chunk.Volatile
+	if old.Kind == chunk.WriteOnce && old.Size%pagedUnit == 0 {
+		f.kind = chunk.Paged
+	}
+}
+
+// pagedUnit divides the length of every file that consists of pages.
+const pagedUnit = 4096
+
+func sharesChunk(old []byte, ids []pack.ChunkID) bool {
+	had := make(map[pack.ChunkID]bool, len(old)/16)
+	for _, id := range chunkIDs(old) {
+		had[id] = true
+	}
+	return slices.ContainsFunc(ids, func(id pack.ChunkID) bool { return had[id] })
 }
 
 // table writes the file table into packs of its own class.
