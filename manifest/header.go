@@ -69,7 +69,7 @@ func Found(ctx context.Context, store *providers.Store, f Founding) error {
 	if err != nil {
 		return fmt.Errorf("found store: %w", err)
 	}
-	if err := vacant(ctx, store); err != nil {
+	if err := Vacant(ctx, store); err != nil {
 		return fmt.Errorf("found store: %w", err)
 	}
 	objects := maps.Clone(f.Sealed)
@@ -88,11 +88,11 @@ func Found(ctx context.Context, store *providers.Store, f Founding) error {
 	return nil
 }
 
-// vacant refuses a place that holds a store or the keys of one.
-func vacant(ctx context.Context, store *providers.Store) error {
+// Vacant refuses a place that holds a store or the keys of one: ErrExist.
+func Vacant(ctx context.Context, store *providers.Store) error {
 	switch _, err := store.Stat(ctx, HeaderKey, ""); {
 	case err == nil:
-		return fmt.Errorf("%w: it already holds an offsite store", providers.ErrExist)
+		return fmt.Errorf("%w: it is a store already", providers.ErrExist)
 	case !errors.Is(err, providers.ErrNotExist):
 		return err
 	}

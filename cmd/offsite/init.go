@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -27,6 +28,9 @@ type initFlags struct {
 	passphraseFile string
 	holders        []string
 	country, zone  string
+
+	join               bool
+	restoreKey, holder string // how the restore key is unlocked to join
 }
 
 type initAnswer struct {
@@ -35,7 +39,7 @@ type initAnswer struct {
 	Repository string        `json:"repository"`
 	PC         string        `json:"pc"`
 	Stores     []string      `json:"stores"`
-	Holders    []holderShort `json:"holders"`
+	Holders    []holderShort `json:"holders"` // made by init; a PC that joins makes none
 }
 
 type holderShort struct {
@@ -73,12 +77,19 @@ func (a *app) initVerb() verb {
 	var f initFlags
 	return verb{
 		use:   "init --source DIR --store ADDRESS [flags]",
-		short: "set up a practice: keys, stores and a commented configuration",
+		short: "set up a practice, or with --join one more PC of it: keys, stores and a commented configuration",
 		long: `Makes the restore key and seals it to the recovery holders, founds every store,
-and writes the upload key and the configuration. It replaces nothing that exists.`,
+and writes the upload key and the configuration. It replaces nothing that exists.
+
+With --join the stores are the practice's already, and this PC is a further one or
+takes the place of a lost one. A recovery holder unlocks the restore key, this PC
+gets an upload key of its own, and the owner key enrols it. With the --name that
+the lost PC's source had, its days go on; a PC beside others needs its own name.`,
 		example: `  offsite init --source /srv/databackup --profile exact --store dir:/mnt/nas/offsite \
+    --recovery-passphrase-file passphrase.txt
+  offsite init --join --source /srv/databackup --profile exact --store dir:/mnt/nas/offsite \
     --recovery-passphrase-file passphrase.txt`,
-		exits: []int{exitDone, exitFailed, exitUsage, exitStore},
+		exits: []int{exitDone, exitFailed, exitUsage, exitStore, exitDamaged},
 		flags: func(s *pflag.FlagSet) {
 			s.StringVar(&f.name, "name", "practice", "the `NAME` of the source in reports")
 			s.StringArrayVar(&f.sources, "source", nil, "a `DIR` that the practice system writes its backup to; may be given again")
@@ -88,8 +99,21 @@ and writes the upload key and the configuration. It replaces nothing that exists
 			s.StringArrayVar(&f.holders, "holder", nil, "a recovery holder's public `KEY` (age1... or ssh-...); may be given again")
 			s.StringVar(&f.country, "country", "GB", "the two-letter `CODE` of the country")
 			s.StringVar(&f.zone, "zone", "", "the practice's time `ZONE`; needed where a country has several")
+			s.BoolVar(&f.join, "join", false, "the stores are the practice's already: enrol this PC")
+			s.StringVar(&f.restoreKey, "restore-key", "", "with --join, a `FILE` with the restore key")
+			s.StringVar(&f.holder, "holder-key", "", "with --join, a `FILE` with a recovery holder's age or ssh key")
 		},
-		run: func(ctx context.Context, _ []string) (answer, error) { return a.initialise(ctx, f) },
+		run: func(ctx context.Context, _ []string) (answer, error) {
+			switch {
+			case f.join && len(f.holders) > 0:
+				return nil, wrongUse("--join makes no recovery holders", "afterwards: offsite key holders add")
+			case f.join:
+				return a.joinPractice(ctx, f)
+			case f.restoreKey != "" || f.holder != "":
+				return nil, wrongUse("a new practice gets a new restore key", "for one more PC of a practice that has stores add --join")
+			}
+			return a.initialise(ctx, f)
+		},
 	}
 }
 
@@ -128,26 +152,12 @@ func (a *app) initialise(ctx context.Context, f initFlags) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := upload.MarshalText()
-	if err != nil {
-		return nil, err
-	}
-	defer clear(text)
-	if err := os.MkdirAll(filepath.Dir(p.config), 0o755); err != nil {
-		return nil, fmt.Errorf("make folder of the configuration: %w", err)
-	}
-	// The key comes first: a store without its key is of no use, a key without a
-	// store does no harm.
-	if err := seal.WriteKeyFile(p.uploadKey, text); err != nil {
+	if err := p.writeKey(upload); err != nil {
 		return nil, err
 	}
 	for i, store := range stores {
 		if err := manifest.Found(ctx, store, founding); err != nil {
-			if i == 0 {
-				return nil, errors.Join(fmt.Errorf("store %s: %w", p.stores[i].Name, err), os.Remove(p.uploadKey))
-			}
-			return nil, fail(exitStore, fmt.Errorf("store %s: %w", p.stores[i].Name, err),
-				"the stores before it are founded already: empty them, remove "+p.uploadKey+", and begin again")
+			return nil, errors.Join(p.foundedInPart(i, err), os.Remove(p.uploadKey))
 		}
 	}
 	if err := writeNew(p.config, p.text); err != nil {
@@ -158,6 +168,36 @@ func (a *app) initialise(ctx context.Context, f initFlags) (answer, error) {
 		ans.Stores = append(ans.Stores, s.Address.String())
 	}
 	return ans, nil
+}
+
+// writeKey writes the upload key. It comes before the stores: a store without its
+// key is of no use, a key without a store does no harm.
+func (p *plan) writeKey(upload *seal.UploadKey) error {
+	text, err := upload.MarshalText()
+	if err != nil {
+		return err
+	}
+	defer clear(text)
+	if err := os.MkdirAll(filepath.Dir(p.config), 0o755); err != nil {
+		return fmt.Errorf("make folder of the configuration: %w", err)
+	}
+	return seal.WriteKeyFile(p.uploadKey, text)
+}
+
+// foundedInPart says what exists after the store i could not be founded. Nothing
+// is removed from a store, so a person has to.
+func (p *plan) foundedInPart(i int, err error) error {
+	exit, _ := judge(err)
+	hints := []string{"nothing was written on this PC"}
+	if i > 0 {
+		var before []string
+		for _, s := range p.stores[:i] {
+			before = append(before, s.Address.String())
+		}
+		hints = append(hints, "founded, and without any backup yet: "+strings.Join(before, ", ")+"; go on with that alone by offsite init --join, or empty it and begin again")
+	}
+	hints = append(hints, p.stores[i].Address.String()+" may hold a part of its keys: empty it before it is used")
+	return fail(exit, fmt.Errorf("store %s: %w", p.stores[i].Name, err), hints...)
 }
 
 // planInit checks the flags and finds the places.
@@ -203,7 +243,9 @@ func (a *app) planInit(f initFlags) (*plan, error) {
 	if p.text, err = config.Render(v); err != nil {
 		return nil, err
 	}
-	p.holders, err = a.newHolders(f)
+	if !f.join {
+		p.holders, err = a.newHolders(f)
+	}
 	return p, err
 }
 
@@ -299,10 +341,10 @@ func createStore(ctx context.Context, s config.NamedAddress) (*providers.Store, 
 		return nil, fmt.Errorf("store %s: %w", s.Address, err)
 	}
 	store := providers.NewStore(d, providers.Options{})
-	switch _, err := store.Stat(ctx, manifest.HeaderKey, ""); {
-	case err == nil:
-		return nil, fail(exitUsage, fmt.Errorf("%s is a store already", s.Address), "name a new or an empty folder")
-	case !errors.Is(err, providers.ErrNotExist):
+	switch err := manifest.Vacant(ctx, store); {
+	case errors.Is(err, providers.ErrExist):
+		return nil, fail(exitUsage, fmt.Errorf("store %s: %w", s.Address, err), "name a new or an empty folder; for one more PC of a practice add --join")
+	case err != nil:
 		return nil, fmt.Errorf("store %s: %w", s.Address, err)
 	}
 	return store, nil
@@ -335,23 +377,27 @@ func (a *app) makeKeys(p *plan) (f manifest.Founding, upload *seal.UploadKey, ho
 		}
 		holders = append(holders, holderShort{ID: id, Kind: string(h.Kind), PostQuantum: h.PostQuantum})
 	}
-	label, err := os.Hostname()
-	if err != nil {
-		label = ""
-	}
 	now := manifest.At(a.now())
 	return manifest.Founding{
 		Header: manifest.Header{
 			Format: manifest.FormatVersion, Repository: upload.Repository, Created: now, Owner: manifest.Public(owner.Public()),
 			Restore: restore.Recipient(), Naming: manifest.NamingV1, Removable: manifest.Removable,
 		},
-		Enrolment: manifest.Enrolment{
-			Format: manifest.FormatVersion, Repository: upload.Repository, PC: upload.PC, Label: label,
-			Signing: manifest.Public(upload.Public()), Created: now,
-		},
-		Owner:  owner,
-		Sealed: sealed,
+		Enrolment: enrolment(upload, now),
+		Owner:     owner,
+		Sealed:    sealed,
 	}, upload, holders, nil
+}
+
+// enrolment says that the PC of an upload key belongs to the practice. The name of
+// the computer helps people to tell which one it is.
+func enrolment(upload *seal.UploadKey, now manifest.Time) manifest.Enrolment {
+	label, err := os.Hostname()
+	if err != nil {
+		label = ""
+	}
+	return manifest.Enrolment{Format: manifest.FormatVersion, Repository: upload.Repository, PC: upload.PC, Label: label,
+		Signing: manifest.Public(upload.Public()), Created: now}
 }
 
 // writeNew writes a file that must not exist yet.
