@@ -1,0 +1,169 @@
+package gcs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"iter"
+	"strings"
+
+	"cloud.google.com/go/storage"
+	"google.golang.org/api/iterator"
+
+	"offsite/providers"
+)
+
+// pageSize is the most that the service lists in one answer.
+const pageSize = 1000
+
+// Get reads a range of one generation; see providers.Driver.
+func (d *Driver) Get(ctx context.Context, key string, v providers.Version, off, n int64) ([]byte, error) {
+	if err := d.begin(ctx, "get", key); err != nil {
+		return nil, err
+	}
+	gen, ok := generation(v)
+	if !ok {
+		return nil, fail("get", key, providers.ErrNotExist, errors.New("no such generation"))
+	}
+	// No object is longer, so such a range lies outside whatever is stored.
+	if off < 0 || off > providers.MaxObject || n > providers.MaxObject-off {
+		return nil, fail("get", key, providers.ErrRange, nil)
+	}
+	if n == 0 { // the service has no empty range
+		return d.empty(ctx, key, v, off)
+	}
+	cctx, call := newCall(ctx, 1)
+	// The bytes as they are stored: whoever may change metadata could else mark an
+	// object as gzip and have the service serve other bytes.
+	r, err := d.object(key, gen).ReadCompressed(true).NewRangeReader(cctx, off, n)
+	if err != nil {
+		err = d.readFail(ctx, "get", key, call, err)
+		if n < 0 && errors.Is(err, providers.ErrRange) {
+			return d.empty(ctx, key, v, off) // to the end, from the end?
+		}
+		return nil, err
+	}
+	defer r.Close()
+	data, err := readAll(r, off, n)
+	if err != nil {
+		if kind := providers.KindOf(err); kind != nil {
+			return nil, fail("get", key, kind, err)
+		}
+		return nil, d.readFail(ctx, "get", key, call, err)
+	}
+	return data, nil
+}
+
+// empty answers a range without bytes, which is right up to the end of the object.
+func (d *Driver) empty(ctx context.Context, key string, v providers.Version, off int64) ([]byte, error) {
+	attrs, err := d.attrs(ctx, "get", key, v)
+	if err != nil {
+		return nil, err
+	}
+	if off > attrs.Size {
+		return nil, fail("get", key, providers.ErrRange, nil)
+	}
+	return []byte{}, nil
+}
+
+// readAll takes exactly the bytes asked for. The CRC32C of an object counts only
+// when all of it was asked for.
+func readAll(r *storage.Reader, off, n int64) ([]byte, error) {
+	size := r.Attrs.Size
+	switch {
+	case size > providers.MaxObject:
+		return nil, fmt.Errorf("%w: object is larger than any of ours", providers.ErrCorrupt)
+	case size < 0:
+		return nil, errors.New("answer without a length")
+	case off > size || (n > 0 && n > size-off):
+		return nil, providers.ErrRange
+	}
+	if n < 0 {
+		n = size - off
+	}
+	data := make([]byte, n)
+	if got, err := io.ReadFull(r, data); err != nil {
+		return nil, fmt.Errorf("answer cut: %d of %d bytes: %w", got, n, err)
+	}
+	var more [1]byte
+	if got, err := r.Read(more[:]); got != 0 {
+		return nil, errors.New("answer is longer than what was asked for")
+	} else if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("end of answer: %w", err)
+	}
+	if n == size && r.Attrs.CRC32C != 0 && crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)) != r.Attrs.CRC32C {
+		return nil, fmt.Errorf("%w: checksum of the store does not fit", providers.ErrCorrupt)
+	}
+	return data, nil
+}
+
+// List yields the live objects in byte order; see providers.Driver. One request
+// for every thousand.
+func (d *Driver) List(ctx context.Context, prefix, after string) iter.Seq2[providers.Object, error] {
+	return func(yield func(providers.Object, error) bool) {
+		if !providers.ValidPrefix(prefix) {
+			yield(providers.Object{}, fail("list", "", providers.ErrInvalid, errors.New("prefix outside the grammar")))
+			return
+		}
+		if after > prefix && !strings.HasPrefix(after, prefix) {
+			return // everything with the prefix sorts before it
+		}
+		q := &storage.Query{Prefix: d.prefix + prefix, Projection: storage.ProjectionNoACL}
+		if after > prefix {
+			q.StartOffset = d.prefix + after // inclusive: skipped below
+		}
+		if err := q.SetAttrSelection([]string{"Name", "Size", "Generation", "CRC32C", "CustomTime", "Created", "Updated"}); err != nil {
+			yield(providers.Object{}, fail("list", prefix, providers.ErrInvalid, err))
+			return
+		}
+		for token := ""; ; {
+			page, next, err := d.page(ctx, prefix, q, token)
+			if err != nil {
+				yield(providers.Object{}, err)
+				return
+			}
+			for _, attrs := range page {
+				obj := d.describe(attrs)
+				if obj.Key > after && !yield(obj, nil) {
+					return
+				}
+			}
+			if next == "" {
+				return
+			}
+			token = next
+		}
+	}
+}
+
+// page is one request of a listing.
+func (d *Driver) page(ctx context.Context, prefix string, q *storage.Query, token string) ([]*storage.ObjectAttrs, string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, "", fail("list", prefix, providers.ErrBusy, err)
+	}
+	cctx, call := newCall(ctx, 1)
+	var page []*storage.ObjectAttrs
+	next, err := iterator.NewPager(d.bucket.Objects(cctx, q), pageSize, token).NextPage(&page)
+	if err != nil {
+		return nil, "", d.readFail(ctx, "list", prefix, call, err)
+	}
+	for _, attrs := range page {
+		if !strings.HasPrefix(attrs.Name, q.Prefix) {
+			return nil, "", fail("list", prefix, providers.ErrBusy, errors.New("answer is about other objects"))
+		}
+	}
+	return page, next, nil
+}
+
+// bucketThere asks the bucket itself, by the smallest listing there is.
+func (d *Driver) bucketThere(ctx context.Context) error {
+	cctx, call := newCall(ctx, 1)
+	q := &storage.Query{Prefix: d.prefix + clockKey, Projection: storage.ProjectionNoACL}
+	var page []*storage.ObjectAttrs
+	if _, err := iterator.NewPager(d.bucket.Objects(cctx, q), 1, "").NextPage(&page); err != nil {
+		return d.readFail(ctx, "list", "", call, err)
+	}
+	return nil
+}
