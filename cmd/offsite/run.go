@@ -135,7 +135,7 @@ func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Se
 	if s.date == (config.Date{}) {
 		day = p.businessDate(set, a.now())
 	}
-	passed, report := p.judge(ctx, set, a.now)
+	passed, report := p.judge(ctx, set, s.wait, a.now)
 	for _, line := range report.Console() {
 		a.say("%s", line)
 	}

@@ -134,9 +134,10 @@ func (p *site) settle(ctx context.Context, wait time.Duration, now func() time.T
 	return source.Wait(ctx, source.WaitOptions{Scan: p.scan, Quiet: p.quiet(), Limit: p.quiet() + wait, Now: now})
 }
 
-// judge judges a set by the profile and by what the configuration requires.
-func (p *site) judge(ctx context.Context, set source.Set, now func() time.Time) (verify.Passed, verify.Report) {
-	passed, report := verify.Judge(ctx, set, p.profile, verify.Options{Now: now})
+// judge judges a set by the profile and by what the configuration requires. What
+// settle did not wait for is taken to have finished.
+func (p *site) judge(ctx context.Context, set source.Set, wait time.Duration, now func() time.Time) (verify.Passed, verify.Report) {
+	passed, report := verify.Judge(ctx, set, p.profile, verify.Options{Now: now, Quiet: p.quiet(), Finished: wait == 0})
 	missing := p.missing(set)
 	if len(missing) == 0 {
 		return passed, report

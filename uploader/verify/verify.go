@@ -50,6 +50,11 @@ func (p Passed) Verdict() Verdict { return p.report.Verdict() }
 type Options struct {
 	// Now is the clock. nil: the checks that need one are left out.
 	Now func() time.Time
+	// Quiet is the quiet period in force. 0: the profile's.
+	Quiet time.Duration
+	// Finished says that the backup program itself has told that it is done: it
+	// started this run as its last step. Then no quiet period is asked for.
+	Finished bool
 }
 
 // Judge applies a profile to a set. The Passed is valid unless the report's
@@ -70,7 +75,7 @@ func Judge(ctx context.Context, set source.Set, profile Profile, opt Options) (P
 		})
 	default:
 		j.content()
-		j.settled(opt.Now)
+		j.settled(opt)
 		j.entries(ctx, opt.Now)
 		j.kinds()
 	}
@@ -119,22 +124,26 @@ func (j *judge) content() {
 	}
 }
 
-// settled warns when nobody waited and the newest change is recent. It is a
-// warning alone, because a step that the backup program starts at its own end is
-// better evidence than any waiting.
-func (j *judge) settled(now func() time.Time) {
-	if now == nil || j.set.Quiet() >= j.profile.quiet || j.set.Newest().IsZero() {
+// settled warns when nobody waited and the newest change is recent. It is silent
+// when the backup program itself started the run at its end: that is better
+// evidence than any waiting, and a warning every night would be one that nobody reads.
+func (j *judge) settled(opt Options) {
+	quiet := opt.Quiet
+	if quiet <= 0 {
+		quiet = j.profile.quiet
+	}
+	if opt.Now == nil || opt.Finished || j.set.Quiet() >= quiet || j.set.Newest().IsZero() {
 		return
 	}
-	since := now().Sub(j.set.Newest())
-	if since >= j.profile.quiet {
+	since := opt.Now().Sub(j.set.Newest())
+	if since >= quiet {
 		return
 	}
 	j.add(Finding{
 		Check: "settled", Level: LevelWarning,
 		Measured: fmt.Sprintf("newest change %v ago", max(since, 0).Round(time.Second)),
-		Limit:    fmt.Sprintf("quiet for %v", j.profile.quiet),
-		Remedy:   "start offsite as the last step of the backup, or let it wait with --wait",
+		Limit:    fmt.Sprintf("quiet for %v", quiet),
+		Remedy:   "start offsite as the last step of the backup with --wait 0s, or let it wait",
 	})
 }
 

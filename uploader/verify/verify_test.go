@@ -185,6 +185,29 @@ func TestJudgeLooksAtTheClock(t *testing.T) {
 	}
 }
 
+func TestJudgeTakesTheQuietPeriodInForce(t *testing.T) {
+	t.Parallel()
+	p := builtin(t, "generic")
+	set := scan(t, p, tree(t, "a"))
+	after := func(d time.Duration) func() time.Time { return func() time.Time { return set.Newest().Add(d) } }
+	warned := []string{"warning settled"}
+	for _, c := range []struct {
+		name     string
+		opt      verify.Options
+		findings []string
+	}{
+		{"the profile's", verify.Options{Now: after(p.Quiet() - time.Second)}, warned},
+		{"a shorter one, over", verify.Options{Now: after(2 * time.Minute), Quiet: time.Minute}, nil},
+		{"a shorter one, not over", verify.Options{Now: after(50 * time.Second), Quiet: time.Minute}, warned},
+		{"a longer one", verify.Options{Now: after(2 * p.Quiet()), Quiet: 3 * p.Quiet()}, warned},
+		{"none, for the backup has finished", verify.Options{Now: after(0), Finished: true}, nil},
+	} {
+		if _, report := verify.Judge(context.Background(), set, p, c.opt); !slices.Equal(checks(report), c.findings) {
+			t.Errorf("%s: %q, want %q", c.name, checks(report), c.findings)
+		}
+	}
+}
+
 func TestJudgeTrustsASetThatWasWaitedFor(t *testing.T) {
 	t.Parallel()
 	p, err := verify.ParseProfile([]byte("name: quick\nquiet: 5ms\n"))
