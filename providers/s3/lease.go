@@ -1,0 +1,88 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"offsite/providers"
+)
+
+// Raise moves the lease of one version later; see providers.Leaser. It is one
+// request. The store refuses to shorten a lease, with 403 or 400; only then the
+// present lease is read to tell "already longer" from "not allowed".
+func (l *Locked) Raise(ctx context.Context, key string, v providers.Version, until time.Time) error {
+	if err := l.begin(ctx, "raise", key); err != nil {
+		return err
+	}
+	v, err := l.resolve(ctx, "raise", key, v)
+	if err != nil {
+		return err
+	}
+	until = wholeSecond(until)
+	err = l.retain(ctx, key, v, l.lockMode(), until)
+	if v == "" && mayBeHidden(err) {
+		if v, err = l.present(ctx, "raise", key); err != nil {
+			return err
+		}
+		err = l.retain(ctx, key, v, l.lockMode(), until)
+	}
+	switch providers.KindOf(err) {
+	case providers.ErrDenied, providers.ErrInvalid, providers.ErrHeld:
+	default:
+		return err
+	}
+	mode, have, readErr := l.retention(ctx, key, v)
+	switch {
+	case errors.Is(readErr, providers.ErrNotExist), ctx.Err() != nil:
+		return readErr
+	case readErr != nil:
+		return err
+	case !have.Before(until):
+		return nil
+	case mode != "" && mode != l.lockMode():
+		// The object is held in the other mode; a lease is extended in its own.
+		return l.retain(ctx, key, v, mode, until)
+	}
+	return err
+}
+
+// mayBeHidden: the newest version is a delete marker, which has no lease.
+func mayBeHidden(err error) bool {
+	var e *providers.Error
+	return errors.Is(err, providers.ErrNotExist) || errors.As(err, &e) && e.Status == 405
+}
+
+func (l *Locked) retain(ctx context.Context, key string, v providers.Version, mode types.ObjectLockRetentionMode, until time.Time) error {
+	in := &s3.PutObjectRetentionInput{
+		Bucket: l.bucket, Key: l.path(key),
+		Retention: &types.ObjectLockRetention{Mode: mode, RetainUntilDate: aws.Time(until)},
+	}
+	in.VersionId, _ = pin(v)
+	var opt []func(*s3.Options)
+	if l.cfg.Checksum == ChecksumMD5 {
+		opt = append(opt, contentMD5)
+	}
+	if _, err := l.client.PutObjectRetention(ctx, in, opt...); err != nil {
+		return l.wrap(ctx, "raise", key, err)
+	}
+	return nil
+}
+
+// retention reads the present lease; none is the zero time.
+func (l *Locked) retention(ctx context.Context, key string, v providers.Version) (types.ObjectLockRetentionMode, time.Time, error) {
+	in := &s3.GetObjectRetentionInput{Bucket: l.bucket, Key: l.path(key)}
+	in.VersionId, _ = pin(v)
+	out, err := l.client.GetObjectRetention(ctx, in)
+	switch {
+	case err == nil && out.Retention != nil:
+		return out.Retention.Mode, aws.ToTime(out.Retention.RetainUntilDate), nil
+	case err == nil || read(err).code == "NoSuchObjectLockConfiguration":
+		return "", time.Time{}, nil
+	}
+	return "", time.Time{}, l.readError(ctx, "raise", key, v, err)
+}
