@@ -1,0 +1,128 @@
+package azure
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"offsite/providers"
+)
+
+func fail(op, key string, kind, cause error) error {
+	return &providers.Error{Op: op, Provider: "azure", Key: key, Kind: kind, Err: cause}
+}
+
+// failure gives what the SDK returned its kind. Neither the text of the answer nor
+// the address goes into it: they may hold a signature.
+func (d *Driver) failure(ctx context.Context, op string, what request, key string, err error) error {
+	var answer *azcore.ResponseError
+	if !errors.As(err, &answer) {
+		if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+			err = errors.Join(ctx.Err(), cause(err))
+		}
+		return fail(op, key, transportKind(what, err), cause(err))
+	}
+	e := &providers.Error{Op: op, Provider: "azure", Key: key, Kind: kindOf(answer.ErrorCode, answer.StatusCode, what), Status: answer.StatusCode}
+	if answer.ErrorCode != "" {
+		e.Err = code(answer.ErrorCode)
+	}
+	if resp := answer.RawResponse; resp != nil {
+		e.RequestID = resp.Header.Get("X-Ms-Request-Id")
+		e.RetryAfter = retryAfter(resp.Header)
+	}
+	return e
+}
+
+// code is an error code of the service as an error.
+type code string
+
+func (c code) Error() string {
+	if len(c) > 64 {
+		c = c[:64]
+	}
+	return string(c)
+}
+
+// retryAfter reads the header of a throttled answer: seconds, or a date that counts
+// from the service's own.
+func retryAfter(h http.Header) time.Duration {
+	const longest = 10 * time.Minute // more is no throttling
+	value := h.Get("Retry-After")
+	d := time.Duration(0)
+	if seconds, err := strconv.Atoi(value); err == nil {
+		d = time.Duration(min(max(seconds, 0), 3600)) * time.Second
+	} else if at, err := http.ParseTime(value); err == nil {
+		if now, err := http.ParseTime(h.Get("Date")); err == nil {
+			d = at.Sub(now)
+		}
+	}
+	return min(max(d, 0), longest)
+}
+
+// transportKind is the kind when there was no answer, or only the beginning of one.
+func transportKind(what request, err error) error {
+	var (
+		dial  *net.OpError
+		dns   *net.DNSError
+		cert  *tls.CertificateVerificationError
+		trust x509.UnknownAuthorityError
+		auth  *azidentity.AuthenticationFailedError
+	)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return what.unknown()
+	case errors.As(err, &auth), unavailable(err):
+		return providers.ErrDenied
+	case errors.As(err, &dial) && (dial.Op == "dial" || dial.Op == "proxyconnect"),
+		errors.As(err, &dns), errors.As(err, &cert), errors.As(err, &trust), errors.Is(err, errStranger) && !what.writes():
+		return providers.ErrUnreachable
+	}
+	return what.unknown()
+}
+
+// unavailable: no credential of the chain is there, or none could be used.
+func unavailable(err error) bool {
+	var c interface{ NonRetriable() }
+	return errors.As(err, &c) && strings.Contains(err.Error(), "AzureCredential")
+}
+
+// cause takes the address out of an error of the transport: its query may be a SAS.
+func cause(err error) error {
+	var u *url.Error
+	for errors.As(err, &u) {
+		err = u.Err
+	}
+	if text := err.Error(); strings.Contains(text, "sig=") || len(text) > 2000 {
+		switch {
+		case errors.Is(err, context.Canceled):
+			return context.Canceled
+		case errors.Is(err, context.DeadlineExceeded):
+			return context.DeadlineExceeded
+		}
+		return errors.New("the request failed; its text is left out because it may hold a secret")
+	}
+	return err
+}
+
+// dateOfAbsent is the date of an answer that says that a blob is not there.
+func dateOfAbsent(err error) (time.Time, bool) {
+	var answer *azcore.ResponseError
+	if !errors.As(err, &answer) || answer.RawResponse == nil {
+		return time.Time{}, false
+	}
+	if kindOf(answer.ErrorCode, answer.StatusCode, read) != providers.ErrNotExist {
+		return time.Time{}, false
+	}
+	date, err := http.ParseTime(answer.RawResponse.Header.Get("Date"))
+	return date, err == nil
+}
