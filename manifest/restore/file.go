@@ -31,16 +31,18 @@ type file struct {
 	ahead   spans // written, but not hashed yet
 	hashing bool  // a worker is at it
 	holes   bool
-	plain   bool
+	done    bool     // it has its name already
 	cause   *Problem // damage that makes it impossible
 	local   error    // trouble of the target that does
 
+	opening sync.Mutex // held while it is made or opened again
+	folder  *folder    // where it stands; held until it is done with
+	temp    string     // its present name; empty: it is not there yet
+
 	// The following are guarded by handles.mu.
-	temp   string // its present name; empty: it is not there yet
-	folder *folder
-	out    *os.File
-	users  int
-	elem   *list.Element
+	out   *os.File
+	users int
+	elem  *list.Element
 }
 
 type span struct{ at, n int64 }
@@ -98,12 +100,12 @@ func (f *file) hopeless() bool {
 	return f.cause != nil || f.local != nil
 }
 
-// handles keeps the files that workers come back to open. There may be more
-// unfinished files than a process may have open.
+// handles keeps the unfinished files that workers come back to, some of them open.
+// There may be more than a process may have open.
 type handles struct {
-	mu   sync.Mutex
-	open map[*file]struct{}
-	idle list.List // of *file, the last used one first
+	mu         sync.Mutex
+	unfinished map[*file]struct{}
+	idle       list.List // of *file that are open and unused, the last used one first
 }
 
 // keptHandles is how many unfinished files stay open while nobody writes to them.
@@ -111,25 +113,19 @@ const keptHandles = 48
 
 // acquire opens an unfinished file, and makes it at first. It must be released.
 func (r *restorer) acquire(f *file) (*os.File, error) {
-	h := &r.handles
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if f.out != nil {
-		if f.elem != nil {
-			h.idle.Remove(f.elem)
-			f.elem = nil
-		}
-		f.users++
-		return f.out, nil
+	f.opening.Lock()
+	defer f.opening.Unlock()
+	if out := r.handles.take(f); out != nil {
+		return out, nil
 	}
+	flags, name := os.O_RDWR, f.temp
 	if f.folder == nil {
-		above, _, err := r.t.parent(f.row.Path)
+		above, err := r.t.folder(parentPath(f.row.Path), true)
 		if err != nil {
 			return nil, err
 		}
 		f.folder = above
 	}
-	flags, name := os.O_RDWR, f.temp
 	if name == "" {
 		flags, name = os.O_RDWR|os.O_CREATE|os.O_EXCL, r.tempName()
 	}
@@ -137,11 +133,8 @@ func (r *restorer) acquire(f *file) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.temp, f.out, f.users = name, out, 1
-	if h.open == nil {
-		h.open = make(map[*file]struct{})
-	}
-	h.open[f] = struct{}{}
+	f.temp = name
+	r.handles.keep(f, out)
 	return out, nil
 }
 
@@ -149,8 +142,33 @@ func (r *restorer) tempName() string {
 	return partialPrefix + r.token + "-" + strconv.FormatUint(r.serial.Add(1), 10)
 }
 
-func (r *restorer) release(f *file) {
-	h := &r.handles
+// take returns the file's handle, if it is open.
+func (h *handles) take(f *file) *os.File {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f.out == nil {
+		return nil
+	}
+	if f.elem != nil {
+		h.idle.Remove(f.elem)
+		f.elem = nil
+	}
+	f.users++
+	return f.out
+}
+
+func (h *handles) keep(f *file, out *os.File) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f.out, f.users = out, 1
+	if h.unfinished == nil {
+		h.unfinished = make(map[*file]struct{})
+	}
+	h.unfinished[f] = struct{}{}
+}
+
+// release gives a handle back. Of those that nobody uses the last used stay open.
+func (h *handles) release(f *file) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if f.users--; f.users > 0 || f.out == nil {
@@ -160,49 +178,41 @@ func (r *restorer) release(f *file) {
 	for h.idle.Len() > keptHandles {
 		old := h.idle.Remove(h.idle.Back()).(*file)
 		old.elem = nil
-		if err := h.close(old); err != nil {
+		out := old.out
+		old.out = nil
+		if err := out.Close(); err != nil {
 			old.failLocal(err)
 		}
 	}
 }
 
-// close closes a file that nobody uses; h.mu is held.
+// close closes a file that only the caller uses, and forgets it.
 func (h *handles) close(f *file) error {
-	delete(h.open, f)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.unfinished, f)
+	if f.elem != nil {
+		h.idle.Remove(f.elem)
+		f.elem = nil
+	}
 	out := f.out
 	f.out = nil
+	if out == nil {
+		return nil
+	}
 	return out.Close()
 }
 
-// done closes a file that only the caller uses.
-func (h *handles) done(f *file) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.close(f)
-}
-
-// closeAll removes what a restore that stopped early left unfinished.
-func (h *handles) closeAll() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for f := range h.open {
-		_ = h.close(f)
-		_ = f.folder.Remove(f.temp)
+// dropAll removes what a restore that stopped early left unfinished.
+func (r *restorer) dropAll() {
+	for f := range r.handles.unfinished {
+		r.drop(f)
 	}
 }
 
 // drop closes and removes an unfinished file for good.
 func (r *restorer) drop(f *file) {
-	h := &r.handles
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if f.elem != nil {
-		h.idle.Remove(f.elem)
-		f.elem = nil
-	}
-	if f.out != nil {
-		_ = h.close(f)
-	}
+	_ = r.handles.close(f)
 	if f.temp != "" {
 		_ = f.folder.Remove(f.temp)
 	}
@@ -219,7 +229,7 @@ func (w *worker) put(f *file, at int64, b []byte) error {
 	if err != nil {
 		return err
 	}
-	defer w.r.release(f)
+	defer w.r.handles.release(f)
 	holes, err := writeSparse(out, b, at)
 	if err != nil {
 		return err
@@ -286,14 +296,43 @@ func (w *worker) readBack(h hash.Hash, out *os.File, s span) error {
 }
 
 // putSingle writes a file of one chunk, or of none, that is proved already.
-func (w *worker) putSingle(f *file, b []byte) error {
-	out, err := w.r.acquire(f)
+func (r *restorer) putSingle(f *file, b []byte) error {
+	above, err := r.t.folder(parentPath(f.row.Path), true)
 	if err != nil {
 		return err
 	}
-	defer w.r.release(f)
-	f.holes, err = writeSparse(out, b, 0)
-	return err
+	defer r.t.release(above)
+	temp := r.tempName()
+	out, err := above.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	if err != nil {
+		return err
+	}
+	holes, err := writeSparse(out, b, 0)
+	if err == nil {
+		err = r.dress(out, f.row, holes)
+	}
+	if closeErr := out.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = r.giveName(above, temp, f.row)
+	}
+	if err != nil {
+		_ = above.Remove(temp)
+		return err
+	}
+	f.mu.Lock()
+	f.done = true
+	f.mu.Unlock()
+	r.restored(f.row)
+	return nil
+}
+
+func (r *restorer) restored(row *Entry) {
+	r.notes.add(func(rep *Report) {
+		rep.Files++
+		rep.Bytes += row.Size
+	})
 }
 
 var errNotTheFile = fmt.Errorf("%w: its bytes are not those that were stored", ErrDamaged)
@@ -301,33 +340,24 @@ var errNotTheFile = fmt.Errorf("%w: its bytes are not those that were stored", E
 // delivered notes one chunk less to come, and completes the file after the last.
 // The error ends the restore.
 func (r *restorer) delivered(f *file) error {
-	f.mu.Lock()
-	f.left--
-	complete := f.left == 0
-	f.mu.Unlock()
+	cause, local, complete := f.deliver()
 	if !complete {
 		return nil
 	}
-	f.mu.Lock()
-	if f.cause == nil && f.local == nil && !f.single && f.row.Size > 0 {
-		if f.hashed != f.row.Size || !bytes.Equal(f.hash.Sum(nil), f.row.SHA256[:]) {
-			f.failLocked("", "", errNotTheFile)
-		}
-	}
-	cause, local := f.cause, f.local
-	f.mu.Unlock()
 	if cause == nil && local == nil {
-		if local = r.complete(f); local == nil {
-			r.notes.add(func(rep *Report) {
-				rep.Files++
-				rep.Bytes += f.row.Size
-			})
+		if f.single {
+			local = r.putSingle(f, nil)
+		} else {
+			local = r.complete(f)
+		}
+		if local == nil {
 			return nil
 		}
 	}
 	r.drop(f)
 	if cause != nil {
-		r.damagedFile(*cause)
+		r.notes.problem(*cause)
+		r.opt.Log.Error("a file cannot be restored", "pack", cause.Key, "chunk", cause.Chunk, "err", cause.Err)
 		return nil
 	}
 	if fatal(local) {
@@ -337,43 +367,71 @@ func (r *restorer) delivered(f *file) error {
 	return nil
 }
 
+// deliver reports whether that was the last chunk of a file that still needs its
+// name, and what stands in its way.
+func (f *file) deliver() (cause *Problem, local error, complete bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.left--; f.left > 0 || f.done {
+		return nil, nil, false
+	}
+	if f.cause == nil && f.local == nil && !f.single &&
+		(f.hashed != f.row.Size || !bytes.Equal(f.hash.Sum(nil), f.row.SHA256[:])) {
+		f.failLocked("", "", errNotTheFile)
+	}
+	return f.cause, f.local, true
+}
+
 // complete gives a proved file what belongs to it, and its name last of all.
 func (r *restorer) complete(f *file) error {
 	out, err := r.acquire(f)
 	if err != nil {
 		return err
 	}
-	if f.holes {
-		err = out.Truncate(f.row.Size)
-	}
-	if err == nil {
-		f.plain, err = dressFile(out, f.row)
-	}
-	if err == nil && r.opt.Sync {
-		err = syncFile(out)
-	}
-	if closeErr := r.handles.done(f); err == nil {
+	err = r.dress(out, f.row, f.holes)
+	if closeErr := r.handles.close(f); err == nil {
 		err = closeErr
 	}
 	if err == nil {
-		err = setTime(f.folder.Root, f.temp, f.row)
-	}
-	if err == nil {
-		err = r.giveName(f.folder, f.temp, path.Base(f.row.Path))
+		err = r.giveName(f.folder, f.temp, f.row)
 	}
 	if err != nil {
 		return err
 	}
-	if f.plain {
-		r.notes.add(func(rep *Report) { rep.Plain++ })
-	}
 	r.t.release(f.folder)
+	f.folder = nil
+	r.restored(f.row)
 	return nil
 }
 
-// giveName renames a complete file. In a fresh target nothing can have the name,
-// unless the system takes two names for one. In another, what has it is replaced.
-func (r *restorer) giveName(in *folder, temp, name string) error {
+// dress gives a file whose bytes are all there its length, owner and mode.
+func (r *restorer) dress(out *os.File, row *Entry, holes bool) error {
+	if holes {
+		if err := out.Truncate(row.Size); err != nil {
+			return err
+		}
+	}
+	plain, err := dressFile(out, row)
+	if err != nil {
+		return err
+	}
+	if plain {
+		r.notes.add(func(rep *Report) { rep.Plain++ })
+	}
+	if r.opt.Sync {
+		return syncFile(out)
+	}
+	return nil
+}
+
+// giveName sets a file's time and renames it. In a fresh target nothing can have
+// the name, unless the system takes two names for one. In another, what has it is
+// replaced.
+func (r *restorer) giveName(in *folder, temp string, row *Entry) error {
+	if err := setTime(in.Root, temp, row); err != nil {
+		return err
+	}
+	name := path.Base(row.Path)
 	if r.t.fresh && (r.t.folds || r.rules != unixNames) {
 		r.t.naming.Lock()
 		defer r.t.naming.Unlock()

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -43,7 +44,7 @@ type restorer struct {
 	seed    maphash.Seed
 	refused map[uint64]struct{} // folders and links that were refused, by the hash of their path
 	seen    map[uint64]struct{} // where names fold: every name so far, folded
-	lost    bool                // rows were lost: a folder without a row is no lie
+	lost    bool                // rows were lost
 
 	jobs   []job
 	packs  []int32         // by the job's pack: its number in the index
@@ -83,15 +84,15 @@ func (s *Snapshot) Restore(ctx context.Context, opt Options) (Report, error) {
 	rand.Read(token[:])
 	r := &restorer{s: s, opt: opt, t: t, rules: rulesOf(runtime.GOOS), chosen: newChosen(opt.Paths), chunks: s.newChunks(),
 		seed: maphash.MakeSeed(), refused: make(map[uint64]struct{}), packNo: make(map[int32]int32), token: hex.EncodeToString(token[:])}
-	if t.folds {
+	if t.folds = t.folds || opt.folds; t.folds {
 		r.seen = make(map[uint64]struct{})
 	}
-	defer r.handles.closeAll()
-	for _, d := range s.damage {
-		r.notes.object(d)
-	}
+	defer r.dropAll()
 	r.notes.report.Rebuilt = s.again
 	err = r.run(ctx)
+	for _, d := range s.Damage() {
+		r.notes.object(d)
+	}
 	return r.notes.report, r.verdict(err)
 }
 
@@ -183,8 +184,9 @@ func (r *restorer) plan(ctx context.Context, row *Entry) error {
 	if err == nil {
 		switch row.Type {
 		case manifest.Folder:
-			if err = r.t.makeFolder(row.Path); err == nil {
-				r.notes.add(func(rep *Report) { rep.Folders++ })
+			// In a fresh target it is made when it is needed, by a worker, or in the end.
+			if !r.t.fresh {
+				err = r.t.makeFolder(row.Path)
 			}
 		case manifest.File:
 			err = r.planFile(ctx, row)
@@ -211,8 +213,7 @@ func (r *restorer) admit(row *Entry) error {
 	if err := r.rules.check(row.Path); err != nil {
 		return err
 	}
-	known, err := r.tree.above(row.Path)
-	if err != nil {
+	if err := r.tree.above(row.Path); err != nil {
 		return err
 	}
 	if r.seen != nil {
@@ -222,15 +223,6 @@ func (r *restorer) admit(row *Entry) error {
 		}
 		r.seen[h] = struct{}{}
 	}
-	if known {
-		return nil
-	}
-	// A folder without a row of its own, because that row was lost or never was.
-	f, err := r.t.folder(parentPath(row.Path), true)
-	if err != nil {
-		return err
-	}
-	r.t.release(f)
 	return nil
 }
 
@@ -281,6 +273,9 @@ func (r *restorer) skip(row *Entry) {
 // stands reports whether a file with the row's size and time is there.
 func (r *restorer) stands(row *Entry) (bool, error) {
 	above, base, err := r.t.parent(row.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -381,12 +376,13 @@ func (r *restorer) finish(ctx context.Context) error {
 }
 
 func (r *restorer) dressFolder(row *Entry) {
-	f, err := r.t.folder(row.Path, false)
+	f, err := r.t.folder(row.Path, true)
 	if err != nil {
 		r.notes.refused(row, err)
 		return
 	}
 	defer r.t.release(f)
+	r.notes.add(func(rep *Report) { rep.Folders++ })
 	plain, err := dressFolder(f.Root, row)
 	if plain || err != nil {
 		r.notes.add(func(rep *Report) { rep.Plain++ })
@@ -394,11 +390,12 @@ func (r *restorer) dressFolder(row *Entry) {
 }
 
 func (r *restorer) makeLink(row *Entry) error {
-	above, base, err := r.t.parent(row.Path)
+	above, err := r.t.folder(parentPath(row.Path), true)
 	if err != nil {
 		return err
 	}
 	defer r.t.release(above)
+	base := path.Base(row.Path)
 	err = above.Symlink(row.Target, base)
 	if errors.Is(err, fs.ErrExist) {
 		info, statErr := above.Lstat(base)

@@ -39,15 +39,26 @@ type practice struct {
 	trust   *manifest.Trust
 	seq     uint64
 	prev    string
-	packed  int           // plain bytes after which a pack is closed
-	early   time.Duration // how long before its due a pack lapses
+	packed  int                       // plain bytes after which a pack is closed
+	tabled  int                       // the same for packs of the file table, if not 0
+	twice   bool                      // chunks of files stand in two packs
+	forge   func(plain []byte) []byte // changes a chunk of the file table before it is stored
+	early   time.Duration             // how long before its due a pack lapses
 }
 
 func newPractice(t testing.TB) *practice {
 	t.Helper()
-	ctx := t.Context()
 	m := mem.New(mem.Options{Now: func() time.Time { return now }, Report: func(b string) { t.Error(b) }})
-	p := &practice{mem: m, store: providers.NewStore(m, providers.Options{}), packed: 1 << 20}
+	p := newPracticeOn(t, m)
+	p.mem = m
+	return p
+}
+
+// newPracticeOn is a practice with another store than one in memory.
+func newPracticeOn(t testing.TB, d providers.Driver) *practice {
+	t.Helper()
+	ctx := t.Context()
+	p := &practice{store: providers.NewStore(d, providers.Options{}), packed: 1 << 20}
 	p.restore = must(seal.NewRestoreKey())(t)
 	secrets := must(seal.NewSecrets())(t)
 	owner := p.restore.Owner()
@@ -58,6 +69,8 @@ func newPractice(t testing.TB) *practice {
 	enrolment := manifest.Enrolment{Format: 1, Repository: p.upload.Repository, PC: p.upload.PC, Label: "front desk",
 		Signing: base64.StdEncoding.EncodeToString(p.upload.Public()), Created: manifest.At(now)}
 	p.found(t, header, enrolment, owner)
+	sealed := must(owner.SealSecrets(secrets, p.upload.Repository, p.upload.Restore))(t)
+	must(p.store.Create(ctx, manifest.SecretsKey, sealed, time.Time{}))(t)
 	p.trust = must(manifest.LoadTrust(ctx, p.store, must(manifest.OpenHeader(ctx, p.store, owner.Public()))(t)))(t)
 	return p
 }
@@ -144,8 +157,10 @@ func (w *writer) put(plain []byte) pack.ChunkID {
 	if err := w.enc.Add(id, plain); err != nil {
 		w.t.Fatal(err)
 	}
-	for w.enc.Full() {
-		w.append()
+	for w.enc.Full() || w.class == pack.Table && w.p.tabled > 0 {
+		if !w.append() {
+			break
+		}
 	}
 	return id
 }
@@ -155,7 +170,11 @@ func (w *writer) append() bool {
 	if !ok {
 		return false
 	}
-	if !w.b.Fits(f) || w.b.Len() > w.p.packed {
+	limit := w.p.packed
+	if w.class == pack.Table && w.p.tabled > 0 {
+		limit = w.p.tabled
+	}
+	if !w.b.Fits(f) || w.b.Len() > limit {
 		w.close()
 	}
 	if err := w.b.Append(f); err != nil {
@@ -186,8 +205,15 @@ func (w *writer) finish() {
 func (p *practice) commit(t testing.TB, s set, change func(*manifest.Row)) manifest.Ref {
 	t.Helper()
 	once, pages, table := p.writer(t, pack.WriteOnce), p.writer(t, pack.Volatile), p.writer(t, pack.Table)
+	second := p.writer(t, pack.WriteOnce)
 	b := &manifest.TableBuilder{
-		Put: func(plain []byte) (pack.ChunkID, error) { return table.put(bytes.Clone(plain)), nil },
+		Put: func(plain []byte) (pack.ChunkID, error) {
+			plain = bytes.Clone(plain)
+			if p.forge != nil {
+				plain = p.forge(plain)
+			}
+			return table.put(plain), nil
+		},
 		Cut: func(path string) bool { return len(path)%16 == 0 },
 	}
 	var counts manifest.Counts
@@ -203,6 +229,9 @@ func (p *practice) commit(t testing.TB, s set, change func(*manifest.Row)) manif
 			row.Size, row.SHA256 = int64(len(c.data)), sha256.Sum256(c.data)
 			for part := range slices.Chunk(c.data, step) {
 				row.Chunks = append(row.Chunks, w.put(part))
+				if p.twice {
+					second.put(part)
+				}
 			}
 			counts.Files++
 			counts.Bytes += row.Size
@@ -217,7 +246,7 @@ func (p *practice) commit(t testing.TB, s set, change func(*manifest.Row)) manif
 	done := must(b.Finish())(t)
 	var packs []manifest.Stored
 	var entries []pack.PackEntry
-	for _, w := range []*writer{once, pages, table} {
+	for _, w := range []*writer{once, pages, table, second} {
 		w.finish()
 		packs, entries = append(packs, w.packs...), append(entries, w.rows...)
 	}

@@ -29,6 +29,8 @@ type Options struct {
 	Progress Progress
 	// Log gets what concerns stored objects, without any file name. Nil: none.
 	Log *slog.Logger
+
+	folds bool // take the target for one that folds names, even if it does not
 }
 
 // Progress is told how far a restore or check is. Its functions may be nil and are

@@ -23,6 +23,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"offsite/manifest"
@@ -67,8 +68,13 @@ type Snapshot struct {
 	index  *pack.Index
 	pinned []bool         // by number of the pack in the index
 	table  []pack.ChunkID // the chunks that hold the file table's rows
-	damage []Damage       // found while opening
 	again  int            // packs whose directories were read for want of an index
+
+	naming sync.Once
+	namer  *seal.Namer // set by naming; nil: there are no secrets
+
+	mu     sync.Mutex // guards damage
+	damage []Damage
 }
 
 const (
@@ -123,9 +129,21 @@ func open(ctx context.Context, store *providers.Store, opener *seal.Opener, ref 
 // Ref returns the record that the snapshot was opened by.
 func (s *Snapshot) Ref() manifest.Ref { return s.ref }
 
-// Damage returns what was found to be damaged while opening. The snapshot can be
-// used all the same.
-func (s *Snapshot) Damage() []Damage { return s.damage }
+// Damage returns the index segments, and the packs of the file table, that were
+// found to be damaged so far. The snapshot can be used all the same.
+func (s *Snapshot) Damage() []Damage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.damage)
+}
+
+func (s *Snapshot) note(d Damage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.ContainsFunc(s.damage, func(o Damage) bool { return o.Key == d.Key }) {
+		s.damage = append(s.damage, d)
+	}
+}
 
 // Rebuilt returns how many packs had to be asked for their directories because an
 // index segment was lost. More than none means that the store is damaged.
@@ -160,7 +178,7 @@ func (s *Snapshot) readSegments(ctx context.Context, store *providers.Store, ope
 		if err == nil {
 			good = append(good, segments[i])
 		} else {
-			s.damage = append(s.damage, Damage{manifest.SegmentKey(pins[i].Name), err})
+			s.note(Damage{manifest.SegmentKey(pins[i].Name), err})
 		}
 	}
 	return good, nil
@@ -209,7 +227,7 @@ func (s *Snapshot) rebuild(ctx context.Context, segments []*pack.Segment) ([]*pa
 		case err == nil:
 		case isDamage(err):
 			// Its chunks will be missed by the files that need them.
-			s.damage = append(s.damage, Damage{manifest.PackKey(lost[i].Name), err})
+			s.note(Damage{manifest.PackKey(lost[i].Name), err})
 			return nil
 		default:
 			return err

@@ -9,28 +9,28 @@ import (
 
 	"offsite/manifest"
 	"offsite/manifest/pack"
-	"offsite/providers"
 )
 
-// salvaged is what can be opened of a pack that is cut short or damaged at its end,
-// where neither its directory nor its last step can be had. The index says where
-// the frames stand. Nothing but a file's own SHA-256 proves what comes out.
+// salvaged is what can be opened of a pack whose own directory cannot be had: some
+// steps of its seal are damaged, or it is cut short. The index says where the frames
+// stand. Nothing but a file's own SHA-256 proves what comes out.
 type salvaged struct {
-	number int    // of the pack in the index
-	plain  []byte // its beginning
+	number int         // of the pack in the index
+	plain  io.ReaderAt // with gaps where it is damaged
 	dec    *pack.Decoder
+	stored []byte
 	room   []byte
 }
 
-// salvage opens the beginning of a pack. A pack that is lost altogether comes back
-// as one without any bytes.
+// salvage opens what it can of a pack. One that is lost altogether comes back as one
+// without any bytes.
 func (s *Snapshot) salvage(ctx context.Context, number int) (*salvaged, error) {
 	pin := s.source.pins[s.index.Packs()[number].Name]
 	dec, err := pack.NewDecoder()
 	if err != nil {
 		return nil, err
 	}
-	out := &salvaged{number: number, dec: dec}
+	out := &salvaged{number: number, dec: dec, plain: bytes.NewReader(nil)}
 	sealed, err := s.source.store.Read(ctx, manifest.PackKey(pin.Name), pin.Version)
 	if err != nil {
 		if isDamage(err) {
@@ -38,7 +38,10 @@ func (s *Snapshot) salvage(ctx context.Context, number int) (*salvaged, error) {
 		}
 		return nil, err
 	}
-	sealed = sealed[:min(len(sealed), providers.MaxObject)]
+	if at, _, err := s.source.opener.OpenAt(bytes.NewReader(sealed), int64(len(sealed))); err == nil {
+		out.plain = at
+		return out, nil
+	}
 	r, err := s.source.opener.NewReader(bytes.NewReader(sealed))
 	if err != nil {
 		return out, nil
@@ -46,16 +49,20 @@ func (s *Snapshot) salvage(ctx context.Context, number int) (*salvaged, error) {
 	// Bytes that were read are authentic, whatever error ends the reading.
 	var b bytes.Buffer
 	_, _ = io.Copy(&b, io.LimitReader(r, pack.MaxPack))
-	out.plain = b.Bytes()
+	out.plain = bytes.NewReader(b.Bytes())
 	return out, nil
 }
 
 // chunk returns a chunk from what was saved.
 func (s *salvaged) chunk(l pack.Location) ([]byte, error) {
-	if uint64(l.Frame)+uint64(l.Stored) > uint64(len(s.plain)) {
-		return nil, fmt.Errorf("%w: its place in the pack cannot be opened", ErrDamaged)
+	if cap(s.stored) < int(l.Stored) {
+		s.stored = make([]byte, l.Stored)
 	}
-	frame, err := s.dec.Frame(s.room[:0], l.Codec, s.plain[l.Frame:][:l.Stored], int(l.Plain))
+	b := s.stored[:l.Stored]
+	if n, err := s.plain.ReadAt(b, int64(l.Frame)); n < len(b) {
+		return nil, fmt.Errorf("%w: its place in the pack cannot be opened: %w", ErrDamaged, err)
+	}
+	frame, err := s.dec.Frame(s.room[:0], l.Codec, b, int(l.Plain))
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package restore
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -14,6 +15,7 @@ import (
 
 	"offsite/manifest"
 	"offsite/manifest/pack"
+	"offsite/manifest/seal"
 )
 
 // LostRows is the error for a part of the file table that cannot be read: the rows
@@ -208,8 +210,9 @@ func (s *Snapshot) chunkNumber(ctx context.Context, r *chunks, e *Entry, n int) 
 // practice with 200,000 files, or one pack and the small ones of later days.
 const keptTable = 24 << 20
 
-// chunks reads single chunks of the file table. Packs are fetched whole and proved
-// by their names, because nothing else proves a row. It belongs to one goroutine.
+// chunks reads single chunks of the file table. Nothing else proves a row, so packs
+// are fetched whole and proved by their names; where one is damaged, what can still
+// be opened of it is proved chunk by chunk. It belongs to one goroutine.
 type chunks struct {
 	s     *Snapshot
 	packs []*tablePack // the last used one first
@@ -219,7 +222,8 @@ type chunks struct {
 type tablePack struct {
 	*opened
 	number int
-	frame  int // the frame that data holds; -1: none
+	flawed error // why its name does not prove it; nil: it does
+	frame  int   // the frame that data holds; -1: none
 	data   []byte
 	room   []byte
 }
@@ -231,7 +235,7 @@ func (s *Snapshot) newChunks() *chunks { return &chunks{s: s} }
 func (c *chunks) read(ctx context.Context, id pack.ChunkID) ([]byte, error) {
 	var first error
 	for l := range c.s.places(id) {
-		b, err := c.readAt(ctx, l)
+		b, err := c.readAt(ctx, l, id)
 		if err == nil {
 			return b, nil
 		}
@@ -248,25 +252,13 @@ func (c *chunks) read(ctx context.Context, id pack.ChunkID) ([]byte, error) {
 	return nil, first
 }
 
-func (c *chunks) readAt(ctx context.Context, l pack.Location) ([]byte, error) {
-	at := slices.IndexFunc(c.packs, func(p *tablePack) bool { return p.number == l.PackNo })
-	if at < 0 {
-		o, err := c.s.source.whole(ctx, c.s.source.pins[l.Pack.Name], true)
-		if err != nil {
-			return nil, err
-		}
-		c.packs = append(c.packs, &tablePack{opened: o, number: l.PackNo, frame: -1})
-		c.size += len(o.plain)
-		at = len(c.packs) - 1
+func (c *chunks) readAt(ctx context.Context, l pack.Location, id pack.ChunkID) ([]byte, error) {
+	p, err := c.pack(ctx, l)
+	if err != nil {
+		return nil, err
 	}
-	p := c.packs[at]
-	copy(c.packs[1:at+1], c.packs[:at])
-	c.packs[0] = p
-	for len(c.packs) > 1 && c.size > keptTable {
-		last := len(c.packs) - 1
-		c.size -= len(c.packs[last].plain)
-		c.packs[last] = nil
-		c.packs = c.packs[:last]
+	if p.opened == nil {
+		return nil, p.flawed
 	}
 	i, err := p.frameAt(l.Frame)
 	if err != nil {
@@ -279,7 +271,89 @@ func (c *chunks) readAt(ctx context.Context, l pack.Location) ([]byte, error) {
 		}
 		p.frame = i
 	}
-	return cut(p.data, l.Offset, l.Length)
+	b, err := cut(p.data, l.Offset, l.Length)
+	if err == nil && p.flawed != nil && !c.s.named(ctx, b, id) {
+		return nil, p.flawed
+	}
+	return b, err
+}
+
+// pack returns the opened pack, from those that are kept if it is there.
+func (c *chunks) pack(ctx context.Context, l pack.Location) (*tablePack, error) {
+	at := slices.IndexFunc(c.packs, func(p *tablePack) bool { return p.number == l.PackNo })
+	if at < 0 {
+		p, err := c.open(ctx, l)
+		if err != nil {
+			return nil, err
+		}
+		c.packs = append(c.packs, p)
+		c.size += p.size()
+		at = len(c.packs) - 1
+	}
+	p := c.packs[at]
+	copy(c.packs[1:at+1], c.packs[:at])
+	c.packs[0] = p
+	for len(c.packs) > 1 && c.size > keptTable {
+		last := len(c.packs) - 1
+		c.size -= c.packs[last].size()
+		c.packs[last] = nil
+		c.packs = c.packs[:last]
+	}
+	return p, nil
+}
+
+func (c *chunks) open(ctx context.Context, l pack.Location) (*tablePack, error) {
+	p := &tablePack{number: l.PackNo, frame: -1}
+	pin := c.s.source.pins[l.Pack.Name]
+	var err error
+	p.opened, err = c.s.source.whole(ctx, pin, true)
+	if err == nil || !isDamage(err) {
+		return p, err
+	}
+	p.flawed = err
+	c.s.note(Damage{manifest.PackKey(pin.Name), err})
+	if p.opened, err = c.s.source.part(ctx, pin); err != nil && !isDamage(err) {
+		return nil, err
+	}
+	return p, nil
+}
+
+// size is about what is kept of the pack.
+func (p *tablePack) size() int {
+	if p.opened == nil {
+		return 0
+	}
+	return len(p.plain) + headPiece + tailPiece
+}
+
+// named reports whether bytes have the name of a chunk. The naming secrets are read
+// when they are needed first. That they come from the store does no harm: with
+// secrets of a thief's choice, too, no other bytes have a name that the signed
+// record leads to.
+func (s *Snapshot) named(ctx context.Context, b []byte, id pack.ChunkID) bool {
+	s.naming.Do(func() {
+		sealed, err := s.source.store.Read(ctx, manifest.SecretsKey, "")
+		if err != nil {
+			return
+		}
+		text, err := s.source.opener.Open(sealed)
+		if err != nil {
+			return
+		}
+		defer clear(text)
+		var signed struct {
+			Payload struct {
+				Secrets string `json:"secrets"`
+			} `json:"payload"`
+		}
+		if json.Unmarshal(text, &signed) != nil {
+			return
+		}
+		if secrets, err := seal.ParseSecrets([]byte(signed.Payload.Secrets)); err == nil {
+			s.namer = secrets.Namer()
+		}
+	})
+	return s.namer != nil && pack.ChunkID(s.namer.Chunk(b)) == id
 }
 
 // chosen says which entries are wanted.

@@ -3,7 +3,6 @@ package restore
 import (
 	"errors"
 	"fmt"
-	"path"
 )
 
 // tree follows rows in the order of their paths and knows what stands above the
@@ -44,18 +43,13 @@ func (t *tree) add(row *Entry, folder bool) { t.nodes = append(t.nodes, node{row
 
 var errInside = errors.New("what should be its folder is none, or was refused")
 
-// above says whether the row's parent has a row of its own, and refuses a row that
-// stands inside of a file, a link or something refused.
-func (t *tree) above(p string) (known bool, err error) {
-	parent := path.Dir(p)
+// above refuses a row that stands inside of a file, a link or something refused.
+// That a folder has no row of its own is no reason: its row may be lost.
+func (t *tree) above(p string) error {
 	for _, n := range t.nodes {
-		if !below(p, n.row.Path) {
-			continue
+		if !n.folder && below(p, n.row.Path) {
+			return fmt.Errorf("%w: %s", errInside, n.row.Path)
 		}
-		if !n.folder {
-			return false, fmt.Errorf("%w: %s", errInside, n.row.Path)
-		}
-		known = known || n.row.Path == parent
 	}
-	return known || parent == ".", nil
+	return nil
 }

@@ -127,12 +127,6 @@ func (r *restorer) again(ctx context.Context, f failure) error {
 	return r.delivered(f.file)
 }
 
-// damagedFile reports a file that is lost.
-func (r *restorer) damagedFile(p Problem) {
-	r.notes.problem(p)
-	r.opt.Log.Error("a file cannot be restored", "pack", p.Key, "chunk", p.Chunk, "err", p.Err)
-}
-
 func (r *restorer) workOnce(ctx context.Context) error {
 	jobs := r.jobs
 	slices.SortFunc(jobs, func(a, b job) int {
@@ -364,7 +358,7 @@ func (w *worker) deliverChunk(j job, b []byte) error {
 				w.failed(j, errNotTheFile, false)
 				return nil
 			}
-			err = w.putSingle(f, b)
+			err = w.r.putSingle(f, b)
 		} else {
 			err = w.put(f, j.at, b)
 		}
