@@ -92,6 +92,7 @@ func TestNothingOfTheSourceLeavesUnsealed(t *testing.T) {
 		}
 	}
 	note(p.run())
+	lost := box.keys("r/p/")[0]
 	p.nextDay()
 	// A source that changes, retries, a store that breaks off, and what a run says of
 	// things that are missing or damaged.
@@ -105,7 +106,7 @@ func TestNothingOfTheSourceLeavesUnsealed(t *testing.T) {
 	box.faulty.Set()
 	first := box.keys("r/s/")[0]
 	p.checker.Break("first", first)
-	box.mem.Lose(box.keys("r/p/")[0])
+	box.mem.Lose(lost)
 	box.mem.Damage(box.keys("r/x/")[0], 4000)
 	release := hold(t, p.path(inName+"/noise.txt"))
 	note(uploader.Run(t.Context(), p.config(), p.judge()))

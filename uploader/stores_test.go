@@ -164,6 +164,9 @@ func TestStoresThatLackDifferentThings(t *testing.T) {
 		b.faulty.Set()
 	}
 	for workers := range 6 {
+		if workers%thin != 1%thin {
+			continue
+		}
 		t.Run(fmt.Sprintf("%d workers", workers+1), func(t *testing.T) {
 			p := p.fork(t, p.now)
 			p.change = func(c *uploader.Config) { c.Workers = workers + 1 }
