@@ -31,12 +31,15 @@ const (
 	demoMark = ".offsite-demo"
 	// demoPassphrase guards made-up data only.
 	demoPassphrase = "for the made-up practice only"
+	// demoPassphraseFile holds it.
+	demoPassphraseFile = "passphrase.txt"
 	// demoConfigFile is what the profile exact wants to see in a finished backup.
 	demoConfigFile = "UNICONFIG6.FS5"
 )
 
 type demoAnswer struct {
 	Folder   string      `json:"folder"`
+	Program  string      `json:"program"` // as it can be typed from here
 	Days     []demoDay   `json:"days"`
 	Refused  string      `json:"refused"` // what was said of the backup that broke off
 	Restored demoRestore `json:"restored"`
@@ -65,9 +68,13 @@ func (d demoAnswer) text(w io.Writer) {
 	}
 	t.Flush()
 	fmt.Fprintf(w, "broken backup  refused: %s\n", d.Refused)
-	fmt.Fprintf(w, "restored       %d files, %s in %.1f s, equal to the source bit for bit\n", d.Restored.Files, bytesText(d.Restored.Bytes), d.Restored.Seconds)
+	fmt.Fprintf(w, "restored       %s: %d files, %s in %.1f s, equal to that day's backup bit for bit\n", d.Days[1].Day, d.Restored.Files, bytesText(d.Restored.Bytes), d.Restored.Seconds)
 	fmt.Fprintf(w, "checked        %d packs, %s in %.1f s, all is well\n", d.Checked.Packs, bytesText(d.Checked.Bytes), d.Checked.Seconds)
-	fmt.Fprintf(w, "\nAll of it is in %s. Look around with:\n  offsite --config %s days\n", d.Folder, filepath.Join(d.Folder, "offsite.yaml"))
+	fmt.Fprintf(w, "\nAll of it is in %s. Look around with:\n", d.Folder)
+	for _, verb := range []string{"days", "retention", "ls latest --recovery-passphrase-file " + filepath.Join(d.Folder, demoPassphraseFile)} {
+		fmt.Fprintf(w, "  %s --config %s %s\n", d.Program, filepath.Join(d.Folder, "offsite.yaml"), verb)
+	}
+	fmt.Fprintf(w, "and set a real one up with:\n  %s help init\n", d.Program)
 }
 
 func (a *app) demoVerb() verb {
@@ -75,8 +82,8 @@ func (a *app) demoVerb() verb {
 	return verb{
 		use: "demo [--to DIR]", short: "do the whole job on a made-up practice, in one folder",
 		long: `Makes a practice up, saves some of its days to two stores, refuses a backup that
-broke off, restores the last day and compares it. Everything stays in one folder,
-which the next demo replaces.`,
+broke off, restores the second day elsewhere and compares every byte. Everything
+stays in one folder, which the next demo replaces.`,
 		example: "  offsite demo\n  offsite demo --to /tmp/demo --size 1GB",
 		exits:   []int{exitDone, exitFailed, exitUsage},
 		flags: func(f *pflag.FlagSet) {
@@ -113,7 +120,7 @@ type demo struct {
 }
 
 func (d *demo) play(ctx context.Context) (answer, error) {
-	d.ans.Folder = d.folder
+	d.ans.Folder, d.ans.Program = d.folder, typed()
 	if err := d.prepare(); err != nil {
 		return nil, err
 	}
@@ -156,6 +163,20 @@ func (d *demo) play(ctx context.Context) (answer, error) {
 	return d.ans, nil
 }
 
+// typed is how this program is called from the present folder.
+func typed() string {
+	self, err := os.Executable()
+	if err != nil {
+		return "offsite"
+	}
+	if here, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(here, self); err == nil && filepath.IsLocal(rel) {
+			return "." + string(filepath.Separator) + rel
+		}
+	}
+	return self
+}
+
 // prepare empties a folder of an earlier demo, and refuses any other.
 func (d *demo) prepare() error {
 	entries, err := os.ReadDir(d.folder)
@@ -179,7 +200,7 @@ func (d *demo) prepare() error {
 	return os.WriteFile(filepath.Join(d.folder, demoMark), []byte("the next demo may replace this folder\n"), 0o600)
 }
 
-func (d *demo) passphraseFile() string { return filepath.Join(d.folder, "passphrase.txt") }
+func (d *demo) passphraseFile() string { return filepath.Join(d.folder, demoPassphraseFile) }
 
 func (d *demo) unlock() *keyFlags { return &keyFlags{passphraseFile: d.passphraseFile()} }
 
@@ -235,20 +256,27 @@ func (d *demo) breakOff(ctx context.Context, p *site, date retention.Date) error
 	return os.Rename(away, last)
 }
 
-// restore is the verb restore, and a comparison with the source.
+// restore is the verb restore for the second day. The source has moved on since
+// then, so that day is made up once more to compare with.
 func (d *demo) restore(ctx context.Context) error {
-	d.app.say("restoring the last day and comparing it with the source")
+	day := d.ans.Days[1].Day
+	d.app.say("restoring %s and comparing it with the backup of that day", day)
 	to := filepath.Join(d.folder, "restored")
-	ans, err := d.app.restore(ctx, "latest", nil, to, d.unlock())
+	ans, err := d.app.restore(ctx, day, nil, to, d.unlock())
 	if err != nil {
 		return err
 	}
 	d.ans.Restored.restoreAnswer = ans.(restoreAnswer)
-	if err := sameFolder(d.made.Dir, to); err != nil {
+	was := d.made
+	was.Dir, was.Day = filepath.Join(d.folder, "expected"), 1
+	if _, err := practice.Generate(ctx, was); err != nil {
+		return err
+	}
+	if err := sameFolder(was.Dir, to); err != nil {
 		return err
 	}
 	d.ans.Restored.Equal = true
-	return nil
+	return os.RemoveAll(was.Dir)
 }
 
 // sameFolder compares two folders, names and bytes, both ways.
