@@ -12,7 +12,7 @@ var codes = func() map[string]error {
 		codes []string
 	}{
 		{providers.ErrNotExist, []string{"NoSuchKey", "NoSuchVersion", "NotFound", "NoSuchObjectLockConfiguration",
-			"ObjectLockConfigurationNotFoundError", "NoSuchLifecycleConfiguration", "NoSuchUpload"}},
+			"ObjectLockConfigurationNotFoundError", "NoSuchLifecycleConfiguration", "NoSuchBucketPolicy", "NoSuchUpload"}},
 		// The bucket is the store: without it nothing is known about any object.
 		{providers.ErrUnreachable, []string{"NoSuchBucket", "NoSuchAccessPoint", "EndpointNotFound"}},
 		{providers.ErrConflict, []string{"PreconditionFailed", "BucketAlreadyExists", "BucketAlreadyOwnedByYou",
@@ -42,7 +42,7 @@ var codes = func() map[string]error {
 		{providers.ErrRange, []string{"InvalidRange", "RequestedRangeNotSatisfiable"}},
 		// The request is wrong in itself; repeating it changes nothing.
 		{providers.ErrInvalid, []string{"AccessControlListNotSupported", "AmbiguousGrantByEmailAddress",
-			"EntityTooLarge", "EntityTooSmall", "IllegalVersioningConfigurationException", "InvalidArgument",
+			"EntityTooLarge", "EntityTooSmall", "IllegalVersioningConfigurationException", "IncorrectNumberOfFilesInPostRequest", "InlineDataTooLarge", "InvalidAddressingHeader", "InvalidArgument",
 			"InvalidBucketName", "InvalidBucketState", "InvalidDigest", "InvalidEncryptionAlgorithmError",
 			"InvalidHostHeader", "InvalidHttpMethod", "InvalidLocationConstraint", "InvalidPart", "InvalidPartOrder",
 			"InvalidPolicyDocument", "InvalidRequest", "InvalidRetentionPeriod", "InvalidSOAPRequest",

@@ -28,7 +28,7 @@ func fail(op, key string, kind, cause error) error {
 
 // answer is what an error says about itself.
 type answer struct {
-	code    string // of the service; the status text where the answer had no body
+	code    string // of the service; empty where the answer had no body
 	message string
 	status  int
 	request string
@@ -48,6 +48,9 @@ func read(err error) answer {
 	var web *smithyhttp.ResponseError
 	if errors.As(err, &web) && web.Response != nil {
 		a.status, a.header = web.HTTPStatusCode(), web.Response.Header
+	}
+	if text := http.StatusText(a.status); text != "" && a.message == text && a.code == strings.ReplaceAll(text, " ", "") {
+		a.code = "" // made up by the SDK: the answer had no body, or one that is not the service's
 	}
 	return a
 }

@@ -248,7 +248,7 @@ func (d *Driver) resolve(ctx context.Context, op, key string, v providers.Versio
 
 // present looks the version up that the key stands for.
 func (d *Driver) present(ctx context.Context, op, key string) (providers.Version, error) {
-	for obj, err := range d.versions(ctx, op, key, "") {
+	for obj, err := range d.versions(ctx, op, key, "", shortPage) {
 		if err != nil {
 			return "", err
 		}

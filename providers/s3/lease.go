@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,24 +14,19 @@ import (
 )
 
 // Raise moves the lease of one version later; see providers.Leaser. It is one
-// request. The store refuses to shorten a lease, with 403 or 400; only then the
-// present lease is read to tell "already longer" from "not allowed".
+// request, and one more for an empty version. The store refuses to shorten a
+// lease, with 403 or 400; only then the present lease is read to tell "already
+// longer" from "not allowed".
 func (l *Locked) Raise(ctx context.Context, key string, v providers.Version, until time.Time) error {
 	if err := l.begin(ctx, "raise", key); err != nil {
 		return err
 	}
-	v, err := l.resolve(ctx, "raise", key, v)
+	v, err := l.versionID(ctx, key, v)
 	if err != nil {
 		return err
 	}
 	until = wholeSecond(until)
 	err = l.retain(ctx, key, v, l.lockMode(), until)
-	if v == "" && mayBeHidden(err) {
-		if v, err = l.present(ctx, "raise", key); err != nil {
-			return err
-		}
-		err = l.retain(ctx, key, v, l.lockMode(), until)
-	}
 	switch providers.KindOf(err) {
 	case providers.ErrDenied, providers.ErrInvalid, providers.ErrHeld:
 	default:
@@ -38,7 +34,7 @@ func (l *Locked) Raise(ctx context.Context, key string, v providers.Version, unt
 	}
 	mode, have, readErr := l.retention(ctx, key, v)
 	switch {
-	case errors.Is(readErr, providers.ErrNotExist), ctx.Err() != nil:
+	case errors.Is(readErr, providers.ErrNotExist), readErr != nil && ctx.Err() != nil:
 		return readErr
 	case readErr != nil:
 		return err
@@ -51,10 +47,21 @@ func (l *Locked) Raise(ctx context.Context, key string, v providers.Version, unt
 	return err
 }
 
-// mayBeHidden: the newest version is a delete marker, which has no lease.
-func mayBeHidden(err error) bool {
-	var e *providers.Error
-	return errors.Is(err, providers.ErrNotExist) || errors.As(err, &e) && e.Status == 405
+// versionID is the id of a version. Without one the store would take whatever
+// was stored last, be it a delete marker. Entity tags are from a time before the
+// bucket had versions.
+func (l *Locked) versionID(ctx context.Context, key string, v providers.Version) (providers.Version, error) {
+	switch {
+	case v == "":
+		return l.present(ctx, "raise", key)
+	case strings.HasPrefix(string(v), tagPrefix):
+		obj, err := l.head(ctx, "raise", key, v)
+		if err == nil && strings.HasPrefix(string(obj.Version), tagPrefix) {
+			err = fail("raise", key, providers.ErrInvalid, errors.New("the bucket keeps no versions"))
+		}
+		return obj.Version, err
+	}
+	return v, nil
 }
 
 func (l *Locked) retain(ctx context.Context, key string, v providers.Version, mode types.ObjectLockRetentionMode, until time.Time) error {

@@ -15,6 +15,11 @@ import (
 	"offsite/providers"
 )
 
+const (
+	fullPage  = 1000 // the most that the service gives
+	shortPage = 16   // for one key: its versions, and the next key as a sign of their end
+)
+
 // List yields the present objects; see providers.Driver and the package comment.
 // No listing of the service tells leases.
 func (d *Driver) List(ctx context.Context, prefix, after string) iter.Seq2[providers.Object, error] {
@@ -33,7 +38,7 @@ func (d *Driver) List(ctx context.Context, prefix, after string) iter.Seq2[provi
 			return
 		}
 		if d.versioned {
-			d.versions(ctx, "list", prefix, after)(yield)
+			d.versions(ctx, "list", prefix, after, fullPage)(yield)
 		} else {
 			d.plain(ctx, prefix, after, yield)
 		}
@@ -73,9 +78,9 @@ func (d *Driver) plain(ctx context.Context, prefix, after string, yield func(pro
 // versions lists a bucket with versions: one version of each key, the one that
 // the key stands for. The versions of a key follow each other, newest first;
 // delete markers come in a list of their own and are not looked at.
-func (d *Driver) versions(ctx context.Context, op, prefix, after string) iter.Seq2[providers.Object, error] {
+func (d *Driver) versions(ctx context.Context, op, prefix, after string, page int32) iter.Seq2[providers.Object, error] {
 	return func(yield func(providers.Object, error) bool) {
-		in := &s3.ListObjectVersionsInput{Bucket: d.bucket, Prefix: aws.String(d.prefix + prefix), EncodingType: types.EncodingTypeUrl}
+		in := &s3.ListObjectVersionsInput{Bucket: d.bucket, Prefix: aws.String(d.prefix + prefix), EncodingType: types.EncodingTypeUrl, MaxKeys: aws.Int32(page)}
 		if after != "" {
 			in.KeyMarker = aws.String(d.prefix + after)
 		}
