@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -43,7 +44,8 @@ type Config struct {
 	Bucket string
 	// Prefix is put before every key, with a "/" between. Empty: none.
 	Prefix string
-	// Endpoint is the address of the service without a path. Empty: Google's.
+	// Endpoint is the address of the service without a path. Empty: Google's. Plain
+	// http is refused unless it leads to this machine.
 	Endpoint string
 
 	// CredentialsJSON is the text of a key file (service account, authorised user,
@@ -134,7 +136,15 @@ func (c Config) check() (string, error) {
 		u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return "", errors.New("endpoint: an address such as https://storage.googleapis.com, without path or user")
 	}
+	if u.Scheme == "http" && !loopback(u.Hostname()) {
+		return "", errors.New("endpoint: plain http only to this machine, because the token would be readable")
+	}
 	return u.Scheme + "://" + u.Host + apiPath, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
 // begin is what every call on a key starts with.

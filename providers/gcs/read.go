@@ -35,9 +35,7 @@ func (d *Driver) Get(ctx context.Context, key string, v providers.Version, off, 
 		return d.empty(ctx, key, v, off)
 	}
 	cctx, call := newCall(ctx, 1)
-	// The bytes as they are stored: whoever may change metadata could else mark an
-	// object as gzip and have the service serve other bytes.
-	r, err := d.object(key, gen).ReadCompressed(true).NewRangeReader(cctx, off, n)
+	r, err := d.object(key, gen).NewRangeReader(cctx, off, n)
 	if err != nil {
 		err = d.readFail(ctx, "get", key, call, err)
 		if n < 0 && errors.Is(err, providers.ErrRange) {

@@ -175,11 +175,10 @@ func (w *wire) client() *http.Client {
 
 // call is what the wire learns about one call of a driver.
 type call struct {
-	mu     sync.Mutex
-	left   int         // requests that may still be made
-	sent   bool        // a connection was there, so the service may have the request
-	status int         // of the last answer; 0: none
-	head   http.Header // of the last answer
+	mu   sync.Mutex
+	left int         // requests that may still be made
+	sent bool        // a connection was there, so the service may have the request
+	head http.Header // of the last answer; nil: none
 }
 
 type callKey struct{}
@@ -235,14 +234,20 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if bearer != "" {
 		out.Header.Set("Authorization", "Bearer "+bearer)
 	}
+	media := req.URL.Query().Get("alt") == "media"
+	if media {
+		// The bytes as they are stored: whoever may change metadata could else mark
+		// an object as gzip and have the service serve other bytes.
+		out.Header.Set("Accept-Encoding", "gzip")
+	}
 	res, err := w.base.RoundTrip(out)
 	if err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
-	c.status, c.head = res.StatusCode, res.Header
+	c.head = res.Header
 	c.mu.Unlock()
-	if res.StatusCode >= 300 || req.URL.Query().Get("alt") != "media" {
+	if res.StatusCode >= 300 || !media {
 		// Only objects may be long; anything else that does not end is cut.
 		res.Body = &limited{Reader: io.LimitReader(res.Body, maxAnswer), Closer: res.Body}
 	}
