@@ -2,8 +2,7 @@
 // Storage.
 //
 // It promises that an object is written by one Put Blob request, whole or not at
-// all, with a CRC-64 that the service checks and an MD5 that it checks and keeps;
-// that a key is created only if it is absent, by the service's own condition; that
+// all, with an MD5 that the service checks on arrival and keeps; that a key is created only if it is absent, by the service's own condition; that
 // each call makes one attempt; and that no secret is part of any error. It
 // refuses to delete anything: there is no code for it.
 //
@@ -26,7 +25,6 @@ import (
 	"crypto/md5"
 	"errors"
 	"fmt"
-	"hash/crc64"
 	"io"
 	"strings"
 	"sync/atomic"
@@ -39,9 +37,6 @@ import (
 
 	"offsite/providers"
 )
-
-// crcPolynomial is the one that the service uses for x-ms-content-crc64.
-const crcPolynomial = 0x9A6C9329AC4BC9B5
 
 // clockKey is the object that Time asks for. It need not be there.
 const clockKey = "offsite.json"
@@ -90,11 +85,12 @@ func (d *Driver) Put(ctx context.Context, key string, data []byte, opt providers
 		}
 		condition = &blob.ModifiedAccessConditions{IfMatch: &etag}
 	}
+	// The service compares this MD5 with what arrived, refuses a difference, and
+	// keeps it. It takes no CRC-64 beside it.
 	sum := md5.Sum(data)
 	options := &blockblob.UploadOptions{
-		HTTPHeaders:             &blob.HTTPHeaders{BlobContentMD5: sum[:], BlobContentType: ptr("application/octet-stream")},
-		TransactionalValidation: blob.TransferValidationTypeCRC64(crc64.Checksum(data, crc64.MakeTable(crcPolynomial))),
-		AccessConditions:        &blob.AccessConditions{ModifiedAccessConditions: condition},
+		HTTPHeaders:      &blob.HTTPHeaders{BlobContentMD5: sum[:], BlobContentType: ptr("application/octet-stream")},
+		AccessConditions: &blob.AccessConditions{ModifiedAccessConditions: condition},
 	}
 	if err := d.leaseAtPut(ctx, key, opt.Lease, options); err != nil {
 		return "", err

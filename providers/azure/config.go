@@ -77,8 +77,8 @@ type Config struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// CAFile names a file of PEM certificates trusted beside the system's.
 	CAFile string
-	// Release is the version in the User-Agent, offsite/RELEASE.
-	Release string
+	// UserAgent is sent with every request: "offsite/1.2". Empty: "offsite".
+	UserAgent string
 }
 
 // String leaves the secrets out.
@@ -133,8 +133,8 @@ func (c Config) check() error {
 		return errors.New("a manager needs a longest lease")
 	case c.Leases == LeaseLastAccess && c.KeepDays < 2:
 		return errors.New("leases by last access need the days of the rule, at least 2")
-	case strings.ContainsAny(c.Release, " \r\n\t"):
-		return errors.New("release has spaces")
+	case strings.ContainsFunc(c.UserAgent, func(r rune) bool { return r < ' ' || r > '~' }):
+		return errors.New("user agent is not plain ASCII")
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package azure
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -46,7 +47,7 @@ func (d *Driver) connect(cfg Config) error {
 		Transport:       client,
 		Retry:           policy.RetryOptions{MaxRetries: -1}, // Store repeats, nobody else
 		Telemetry:       policy.TelemetryOptions{Disabled: true},
-		PerCallPolicies: []policy.Policy{&watch{agent: agent(cfg.Release), driver: d}},
+		PerCallPolicies: []policy.Policy{&watch{agent: cmp.Or(cfg.UserAgent, "offsite"), driver: d}},
 	}
 	opt := &container.ClientOptions{ClientOptions: options}
 	switch {
@@ -71,13 +72,6 @@ func (d *Driver) connect(cfg Config) error {
 		return fail("open", "", providers.ErrInvalid, cause(err))
 	}
 	return nil
-}
-
-func agent(release string) string {
-	if release == "" {
-		release = "unversioned"
-	}
-	return "offsite/" + release
 }
 
 func httpClient(cfg Config) (*http.Client, error) {
