@@ -40,11 +40,11 @@ var allowed = map[string]struct {
 
 // prefixes holds for packages below a folder, in addition to allowed.
 var prefixes = map[string]string{
-	"cmd/":            "the command may import everything",
-	"examples/":       "examples may import everything",
+	"cmd/":             "the command may import everything",
+	"examples/":        "examples may import everything",
 	"providers/gcs/":   "what the driver's tests stand on",
 	"providers/azure/": "what the driver's tests stand on",
-	"uploader/source": "the source's own parts",
+	"uploader/source":  "the source's own parts",
 }
 
 func TestImportDirections(t *testing.T) {
