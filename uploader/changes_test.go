@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -246,6 +247,45 @@ func listing(t *testing.T, root string) string {
 		fmt.Fprintf(&b, "%s %v %d %d %d %d %o\n", e.Path, e.Type, e.Size, e.ModTime, e.ChangeTime, e.ID.Index, e.Mode)
 	}
 	return b.String()
+}
+
+// TestTheSameBytesInManyFilesAreStoredOnce: also when several readers meet them at once.
+func TestTheSameBytesInManyFilesAreStoredOnce(t *testing.T) {
+	p := newPC(t, t.TempDir())
+	box := p.addMem("first")
+	p.addMem("second")
+	for i := range 60 {
+		p.write(fmt.Sprintf("logo%d.jpg", i), noise(1, 100<<10))
+		p.write(fmt.Sprintf("large%d.jpg", i), noise(2, 600<<10))
+		p.write(fmt.Sprintf("empty%d.fs5", i), noise(3, 32<<10))
+	}
+	p.change = func(c *uploader.Config) { c.Workers = 4 }
+	if res := p.commit(); res.New > 800<<10 || len(box.keys("r/p/")) != 3 {
+		t.Errorf("%d new bytes in %d packs", res.New, len(box.keys("r/p/")))
+	}
+	p.once()
+}
+
+// TestASnapshotNamesOnlyWhatItNeeds: whatever a record names is kept as long as the
+// snapshot, so what was replaced must not be named.
+func TestASnapshotNamesOnlyWhatItNeeds(t *testing.T) {
+	p := newPC(t, t.TempDir())
+	p.addMem("first")
+	p.write("scan.jpg", noise(1, 100<<10))
+	p.write("data.fs5", noise(2, 64<<10))
+	old := pinned(p.commit().Stores[0].Ref)
+	p.write("scan.jpg", noise(3, 100<<10)) // of the same size
+	p.write("data.fs5", noise(4, 64<<10))
+	p.nextDay()
+	ref := p.commit().Stores[0].Ref
+	for _, key := range pinned(ref) {
+		if slices.Contains(old, key) {
+			t.Errorf("the new snapshot names %s, of which it needs nothing", key)
+		}
+	}
+	if n := len(ref.Record.Segments); n != 1 {
+		t.Errorf("it names %d index segments, want its own", n)
+	}
 }
 
 // TestChunksThatDieTogetherShareAPack: databases change every night, images never do.

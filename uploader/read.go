@@ -111,14 +111,15 @@ func (rd *reader) file(ctx context.Context, entry int) (*read, error) {
 	// The same but for its times is the commonest case of all where the practice
 	// system copies its data anew every night, and the hash alone proves it.
 	// Databases are expected to differ and are cut at once.
-	if known && old.Size == e.Size && old.Kind == chunk.WriteOnce && rd.run.covered(&old) {
+	if known && old.Size == e.Size && old.Kind == chunk.WriteOnce && rd.run.stored(&old) {
 		if got.same, err = rd.compare(ctx, f, old.SHA256); err != nil {
 			return nil, err
 		}
-		if got.same {
+		if got.same && rd.run.covered(&old) {
 			got.kind, got.sha256 = old.Kind, old.SHA256
 			return got, f.Unchanged()
 		}
+		got.same = false
 	}
 	if known {
 		got.kind = old.Kind // what was learned of a file counts for more than its name

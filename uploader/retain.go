@@ -105,7 +105,7 @@ func (r *run) raiseKeepers(ctx context.Context, t *target) error {
 	var done []manifest.SnapshotLease
 	var first error
 	for _, raise := range plan.Raises() {
-		ref, ok := t.find(raise.ID)
+		ref, ok := t.snapshot(raise.ID)
 		if !ok {
 			continue
 		}
@@ -125,7 +125,7 @@ func (r *run) raiseKeepers(ctx context.Context, t *target) error {
 	return errors.Join(first, r.writeLeases(ctx, t, done))
 }
 
-func (t *target) find(id string) (manifest.Ref, bool) {
+func (t *target) snapshot(id string) (manifest.Ref, bool) {
 	for _, ref := range t.refs {
 		if snapshotID(ref.Record.Seq) == id {
 			return ref, true

@@ -283,15 +283,21 @@ func (t *target) loadSegment(ctx context.Context, opener *seal.Opener, pin manif
 // holds says whether the store has the chunk in a pack that can be relied on, and
 // notes that the new snapshot needs that pack.
 func (t *target) holds(id pack.ChunkID) bool {
+	p := t.find(id)
+	if p != nil && !p.used.Load() {
+		p.used.Store(true)
+	}
+	return p != nil
+}
+
+// find returns a pack with the chunk that can be relied on, or nil.
+func (t *target) find(id pack.ChunkID) *packState {
 	for l := range t.index.All(id) {
 		if p := &t.packs[l.PackNo]; p.usable {
-			if !p.used.Load() {
-				p.used.Store(true)
-			}
-			return true
+			return p
 		}
 	}
-	return false
+	return nil
 }
 
 // verify reads every usable pack back and stops relying on those that are damaged

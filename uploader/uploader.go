@@ -361,6 +361,19 @@ func (r *run) covered(old *remembered) bool {
 	return true
 }
 
+// stored says the same without relying on those chunks: whether the file still is
+// made of them is not known yet, and a pack that is not needed must lapse.
+func (r *run) stored(old *remembered) bool {
+	for _, t := range r.live() {
+		for i := range old.chunks() {
+			if t.find(old.chunk(i)) == nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // deliver hands a pack to its stores. The last one to finish gives its buffer back.
 func (r *run) deliver(ctx context.Context, stores mask, p *sealedPack) error {
 	for _, t := range r.targets {
