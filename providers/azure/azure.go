@@ -2,9 +2,10 @@
 // Storage.
 //
 // It promises that an object is written by one Put Blob request, whole or not at
-// all, with an MD5 that the service checks on arrival and keeps; that a key is created only if it is absent, by the service's own condition; that
-// each call makes one attempt; and that no secret is part of any error. It
-// refuses to delete anything: there is no code for it.
+// all, with an MD5 that the service checks on arrival and keeps; that a key is
+// created only if it is absent, by the service's own condition; that each call makes
+// one attempt; and that no secret is part of any error. It refuses to delete
+// anything: there is no code for it.
 //
 // The Version of an object is one of two texts, both the service's own:
 //
@@ -16,8 +17,7 @@
 // change; an ETag is gone then. Replacing a version id costs one request more,
 // which finds the ETag that the condition needs.
 //
-// How leases are kept is Config.Leases; CODES.md lists every error code of the
-// service and what it becomes.
+// How leases are kept is Config.Leases.
 package azure
 
 import (
@@ -55,6 +55,9 @@ type Driver struct {
 
 // Expires is when the credential lapses; zero: unknown or never.
 func (d *Driver) Expires() time.Time { return d.expires }
+
+// now is the service's time at its last answer; long ago, if there was none.
+func (d *Driver) now() time.Time { return time.Unix(d.date.Load(), 0) }
 
 // begin checks what every call checks.
 func begin(ctx context.Context, op, key string) error {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,7 +14,6 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"offsite/providers"
 )
@@ -34,23 +34,30 @@ func (d *Driver) failure(ctx context.Context, op string, what request, key strin
 	}
 	e := &providers.Error{Op: op, Provider: "azure", Key: key, Kind: kindOf(answer.ErrorCode, answer.StatusCode, what), Status: answer.StatusCode}
 	if answer.ErrorCode != "" {
-		e.Err = code(answer.ErrorCode)
+		e.Err = errors.New(printable(answer.ErrorCode, longestCode))
 	}
 	if resp := answer.RawResponse; resp != nil {
-		e.RequestID = resp.Header.Get("X-Ms-Request-Id")
+		e.RequestID = printable(resp.Header.Get("X-Ms-Request-Id"), longestCode)
 		e.RetryAfter = retryAfter(resp.Header)
+	}
+	if e.Kind == providers.ErrDenied && !d.expires.IsZero() && d.now().After(d.expires) {
+		e.Err = fmt.Errorf("the SAS lapsed at %s: %s", d.expires.Format(time.RFC3339), printable(answer.ErrorCode, longestCode))
 	}
 	return e
 }
 
-// code is an error code of the service as an error.
-type code string
+const (
+	longestCode = 64  // the longest documented one has 49 letters
+	longestText = 600 // what the credentials of a chain say, one after the other
+)
 
-func (c code) Error() string {
-	if len(c) > 64 {
-		c = c[:64]
+// printable is a foreign text on one line, cut.
+func printable(text string, most int) string {
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "..."
 	}
-	return string(c)
+	return text
 }
 
 // retryAfter reads the header of a throttled answer: seconds, or a date that counts
@@ -76,24 +83,18 @@ func transportKind(what request, err error) error {
 		dns   *net.DNSError
 		cert  *tls.CertificateVerificationError
 		trust x509.UnknownAuthorityError
-		auth  *azidentity.AuthenticationFailedError
+		token *credentialError
 	)
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return what.unknown()
-	case errors.As(err, &auth), unavailable(err):
-		return providers.ErrDenied
+	case errors.As(err, &token):
+		return token.kind
 	case errors.As(err, &dial) && (dial.Op == "dial" || dial.Op == "proxyconnect"),
 		errors.As(err, &dns), errors.As(err, &cert), errors.As(err, &trust), errors.Is(err, errStranger) && !what.writes():
 		return providers.ErrUnreachable
 	}
 	return what.unknown()
-}
-
-// unavailable: no credential of the chain is there, or none could be used.
-func unavailable(err error) bool {
-	var c interface{ NonRetriable() }
-	return errors.As(err, &c) && strings.Contains(err.Error(), "AzureCredential")
 }
 
 // cause takes the address out of an error of the transport: its query may be a SAS.
@@ -102,16 +103,15 @@ func cause(err error) error {
 	for errors.As(err, &u) {
 		err = u.Err
 	}
-	if text := err.Error(); strings.Contains(text, "sig=") || len(text) > 2000 {
-		switch {
-		case errors.Is(err, context.Canceled):
-			return context.Canceled
-		case errors.Is(err, context.DeadlineExceeded):
-			return context.DeadlineExceeded
-		}
-		return errors.New("the request failed; its text is left out because it may hold a secret")
+	if !strings.Contains(err.Error(), "sig=") {
+		return err
 	}
-	return err
+	for _, plain := range []error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, plain) {
+			return plain
+		}
+	}
+	return errors.New("the request failed; the text is left out because it may hold a secret")
 }
 
 // dateOfAbsent is the date of an answer that says that a blob is not there.

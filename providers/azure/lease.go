@@ -27,12 +27,21 @@ func (d *Driver) lease(mode *blob.ImmutabilityPolicyMode, until *time.Time) time
 	return until.UTC()
 }
 
-// roundUp makes a time one that the service can keep: whole seconds, never earlier.
-func roundUp(t time.Time) time.Time {
-	if cut := t.Truncate(time.Second); !cut.Equal(t) {
-		t = cut.Add(time.Second)
+// shortestPolicy is a little more than the day that Azure names as the shortest
+// retention. That is said of policies in days; whether it holds for a time too is
+// not, so shorter leases are made that long.
+const shortestPolicy = 24*time.Hour + time.Minute
+
+// policyUntil is a time that the service can keep and that is not before until: not
+// too near, in whole seconds.
+func policyUntil(now, until time.Time) time.Time {
+	if soonest := now.Add(shortestPolicy); until.Before(soonest) {
+		until = soonest
 	}
-	return t.UTC()
+	if cut := until.Truncate(time.Second); !cut.Equal(until) {
+		until = cut.Add(time.Second)
+	}
+	return until.UTC()
 }
 
 // leaseAtPut adds the lease to a write, as far as this handle sets leases.
@@ -40,7 +49,7 @@ func (d *Driver) leaseAtPut(ctx context.Context, key string, until time.Time, op
 	if until.IsZero() || d.mode == LeaseNone || d.mode == LeaseManaged {
 		return nil
 	}
-	now := time.Unix(d.date.Load(), 0)
+	now := d.now()
 	// An old date can only refuse too much; then the service is asked for the time.
 	if d.reach("put", key, now, until) != nil {
 		var err error
@@ -54,7 +63,7 @@ func (d *Driver) leaseAtPut(ctx context.Context, key string, until time.Time, op
 	// A policy that is over already would be refused, and keeps nothing.
 	if d.mode == LeaseManager && until.After(now) {
 		options.ImmutabilityPolicyMode = ptr(blob.ImmutabilityPolicySettingLocked)
-		options.ImmutabilityPolicyExpiryTime = ptr(roundUp(until))
+		options.ImmutabilityPolicyExpiryTime = ptr(policyUntil(now, until))
 	}
 	return nil
 }
@@ -84,7 +93,7 @@ func (m *manager) Raise(ctx context.Context, key string, v providers.Version, un
 	if !obj.Lease.Before(until) {
 		return nil
 	}
-	now := time.Unix(m.date.Load(), 0)
+	now := m.now()
 	if err := m.reach("raise", key, now, until); err != nil {
 		return err
 	}
@@ -97,7 +106,7 @@ func (m *manager) Raise(ctx context.Context, key string, v providers.Version, un
 			return fail("raise", key, providers.ErrInvalid, cause(err))
 		}
 	}
-	_, err = client.SetImmutabilityPolicy(ctx, roundUp(until), &blob.SetImmutabilityPolicyOptions{
+	_, err = client.SetImmutabilityPolicy(ctx, policyUntil(now, until), &blob.SetImmutabilityPolicyOptions{
 		Mode: ptr(blob.ImmutabilityPolicySettingLocked), // the default is Unlocked
 	})
 	if err == nil {
@@ -135,7 +144,7 @@ func (l *lastAccess) Raise(ctx context.Context, key string, v providers.Version,
 	if err != nil {
 		return err
 	}
-	return l.reach("raise", key, time.Unix(l.date.Load(), 0), until)
+	return l.reach("raise", key, l.now(), until)
 }
 
 func (l *lastAccess) touch(ctx context.Context, key string, v providers.Version, n int64) error {

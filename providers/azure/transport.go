@@ -3,6 +3,7 @@ package azure
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -64,14 +65,44 @@ func (d *Driver) connect(cfg Config) error {
 			ClientOptions: azcore.ClientOptions{Transport: client, Telemetry: options.Telemetry},
 		})
 		if chainErr != nil {
-			return fail("open", "", providers.ErrDenied, chainErr)
+			return fail("open", "", providers.ErrDenied, errors.New(printable(chainErr.Error(), longestText)))
 		}
-		d.client, err = container.NewClient(address, chain, opt)
+		d.client, err = container.NewClient(address, tokens{chain}, opt)
 	}
 	if err != nil {
 		return fail("open", "", providers.ErrInvalid, cause(err))
 	}
 	return nil
+}
+
+// tokens are those of a chain of credentials, with errors that have a kind: the
+// chain puts whatever happened into one text.
+type tokens struct{ chain azcore.TokenCredential }
+
+// credentialError says why there is no token. Nothing was sent to the store then.
+type credentialError struct {
+	kind error
+	text string
+}
+
+func (e *credentialError) Error() string { return e.text }
+
+func (t tokens) GetToken(ctx context.Context, opt policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	token, err := t.chain.GetToken(ctx, opt)
+	if err == nil || ctx.Err() != nil {
+		return token, errors.Join(err, ctx.Err())
+	}
+	e := &credentialError{providers.ErrDenied, printable(err.Error(), longestText)}
+	var failed *azidentity.AuthenticationFailedError
+	if errors.As(err, &failed) {
+		switch {
+		case failed.RawResponse == nil: // the authority did not answer
+			e.kind = providers.ErrUnreachable
+		case failed.RawResponse.StatusCode == http.StatusTooManyRequests || failed.RawResponse.StatusCode >= 500:
+			e.kind = providers.ErrBusy
+		}
+	}
+	return token, e
 }
 
 func httpClient(cfg Config) (*http.Client, error) {
