@@ -130,3 +130,52 @@ func (p *practicePC) finish() {
 	}
 	p.once()
 }
+
+// TestAStoreThatLiesIsFoundOut: it reports success for a write that never happened,
+// which only reading back can show. The night after makes up for it.
+func TestAStoreThatLiesIsFoundOut(t *testing.T) {
+	for _, prefix := range []string{"r/p/", "r/s/"} {
+		t.Run(prefix, func(t *testing.T) {
+			p, box := newPractice(t)
+			box.faulty.Set(providertest.Rule{Op: "put", Prefix: prefix, Times: -1, Outcome: providertest.Lie})
+			res, err := p.run()
+			if s := result(t, res, "first"); s.Err == nil {
+				t.Errorf("nobody noticed: %s", describe(res, err))
+			}
+			for _, key := range box.keys("r/s/") {
+				p.checker.Break("first", key)
+			}
+			box.faulty.Set()
+			p.nextDay()
+			p.commit()
+		})
+	}
+}
+
+// TestAStoreThatDamagesWhatItTakesIsFoundOut reads one bit of the record or of a pack back
+// other than it was written.
+func TestAStoreThatDamagesWhatItTakesIsFoundOut(t *testing.T) {
+	for _, prefix := range []string{"r/p/", "r/s/"} {
+		t.Run(prefix, func(t *testing.T) {
+			p, box := newPractice(t)
+			box.faulty.Set(providertest.Rule{Op: "get", Prefix: prefix, Times: -1, Outcome: providertest.Flip})
+			res, err := p.run()
+			if s := result(t, res, "first"); s.Err == nil || s.Ref.Key == "" {
+				t.Errorf("nobody noticed: %s", describe(res, err))
+			}
+			box.faulty.Set()
+			p.nothingNew()
+		})
+	}
+}
+
+// TestTheWholeRunRepeatsNothingWhenAnswersAreLost: every single write is applied, and
+// every answer is lost.
+func TestTheWholeRunRepeatsNothingWhenAnswersAreLost(t *testing.T) {
+	p, now := aSecondDay(t)
+	p.now = now
+	p.boxes[0].faulty.Set(providertest.Rule{Op: "put", Times: -1, Outcome: providertest.FailAfter})
+	p.commit()
+	p.boxes[0].faulty.Set()
+	p.finish()
+}

@@ -38,6 +38,9 @@ func TestLocalStateMayBeLost(t *testing.T) {
 			packs := box.keys("r/p/")
 			c.harm(p)
 			p.nothingNew()
+			if res, _ := p.run(); res.Read != 0 {
+				t.Errorf("%d bytes were read once more: what was learned again must be remembered", res.Read)
+			}
 			p.nextDay()
 			p.edit("data/patients.fs5", 0, "x")
 			p.commit()
