@@ -1,6 +1,7 @@
 package uploader_test
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"offsite/manifest"
 	"offsite/providers"
+	"offsite/providers/mem"
 	"offsite/uploader"
 	"offsite/uploader/simtest"
 )
@@ -264,6 +266,30 @@ func TestALostOrCutPackIsStoredAgainTheSameDay(t *testing.T) {
 			}
 			p.nothingNew()
 		}
+	}
+}
+
+// TestAPackThatWasWrittenOverIsNotReliedOn: whoever stole the credentials puts
+// something else of the same length on top. What is committed names the version
+// below, and what comes after must not name the one on top.
+func TestAPackThatWasWrittenOverIsNotReliedOn(t *testing.T) {
+	p, _ := newPractice(t)
+	p.boxes, p.stores = nil, nil
+	m := mem.New(mem.Options{Now: func() time.Time { return p.now }, Immutable: func(string) bool { return false },
+		Report: func(breach string) { t.Error(breach) }})
+	p.addStore("first", m)
+	p.stores = nil
+	p.adopt("first", m)
+	p.commit()
+	packs := slices.DeleteFunc(m.Objects(), func(o providers.Object) bool { return !strings.HasPrefix(o.Key, "r/p/") })
+	obj := slices.MinFunc(packs, func(a, b providers.Object) int { return cmp.Compare(a.Size, b.Size) }) // mem replaces small ones only
+	key := obj.Key
+	_, err := m.Put(t.Context(), key, []byte(noise(66, int(obj.Size))), providers.PutOptions{Replace: obj.Version, Lease: obj.Lease})
+	check(t, err)
+	p.nextDay()
+	res := p.commit()
+	if slices.Contains(pinned(res.Stores[0].Ref), key) || res.Stores[0].Packs != 1 {
+		t.Errorf("%d packs stored, named: %v", res.Stores[0].Packs, slices.Contains(pinned(res.Stores[0].Ref), key))
 	}
 }
 

@@ -41,10 +41,11 @@ type target struct {
 	trust    *manifest.Trust
 	refs     []manifest.Ref // committed snapshots of this source, oldest first
 	nextSeq  uint64
-	until    map[uint64]time.Time    // leases of snapshots beyond their record
-	kept     map[pack.Name]time.Time // until when packs and segments are leased
-	segments []*segment              // of committed snapshots, newest first
-	journal  []*pack.Segment         // of runs that never committed
+	until    map[uint64]time.Time            // leases of snapshots beyond their record
+	kept     map[pack.Name]time.Time         // until when packs and segments are leased
+	versions map[pack.Name]providers.Version // of packs, as the oldest record names them
+	segments []*segment                      // of committed snapshots, newest first
+	journal  []*pack.Segment                 // of runs that never committed
 	index    *pack.Index
 	packs    []packState // by the index's numbers
 
@@ -125,7 +126,7 @@ func (t *target) passSeq(key, source string) {
 // readLeases learns until when every pack and segment is kept at least, from the
 // records, which promise their own expiry, and the lease records.
 func (t *target) readLeases(ctx context.Context, refs []manifest.Ref, source string) error {
-	t.kept = make(map[pack.Name]time.Time)
+	t.kept, t.versions = make(map[pack.Name]time.Time), make(map[pack.Name]providers.Version)
 	raise := func(n pack.Name, until time.Time) {
 		if until.After(t.kept[n]) {
 			t.kept[n] = until
@@ -135,6 +136,9 @@ func (t *target) readLeases(ctx context.Context, refs []manifest.Ref, source str
 	for _, r := range refs {
 		for _, p := range r.Record.Packs {
 			raise(p.Name, r.Record.Expiry.Time)
+			if t.versions[p.Name] == "" {
+				t.versions[p.Name] = p.Version
+			}
 		}
 		for _, p := range r.Record.Segments {
 			raise(p.Name, r.Record.Expiry.Time)
@@ -208,6 +212,12 @@ func (t *target) openIndex(ctx context.Context, key *seal.UploadKey, refs []mani
 	for i, p := range t.index.Packs() {
 		o, ok := present[p.Name]
 		if !ok {
+			continue
+		}
+		// Where objects have versions, whoever holds the credentials may put another
+		// one on top. The old one is still there for the snapshots that name it.
+		if was := t.versions[p.Name]; was != "" && o.Version != "" && was != o.Version {
+			t.log.Warn("pack was written over; its chunks are stored again", "store", t.name, "key", o.Key)
 			continue
 		}
 		lease := t.kept[p.Name]

@@ -90,7 +90,6 @@ type store struct {
 	leased  map[pack.Name]time.Time  // by records and lease records
 	raised  map[string]time.Time     // snapshots, by record key
 	present map[pack.Name]Content    // packs that could be opened
-	bad     map[pack.Name]error      // packs that could not
 	refs    map[string]*manifest.Ref // by key
 }
 
@@ -162,7 +161,7 @@ func (c *Checker) Packs(ctx context.Context, d providers.Driver) (map[pack.Name]
 func (c *Checker) read(ctx context.Context, name string, d providers.Driver) (*store, error) {
 	s := &store{Checker: c, name: name, store: providers.NewStore(d, providers.Options{}), objects: make(map[string]providers.Object),
 		leased: make(map[pack.Name]time.Time), raised: make(map[string]time.Time), present: make(map[pack.Name]Content),
-		bad: make(map[pack.Name]error), refs: make(map[string]*manifest.Ref)}
+		refs: make(map[string]*manifest.Ref)}
 	if c.packs == nil {
 		c.packs, c.segments, c.known = make(map[pack.Name]Content), make(map[pack.Name]*pack.Segment), make(map[string]time.Time)
 	}
@@ -242,25 +241,34 @@ func (s *store) readPacks(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		sealed, err := s.store.Read(ctx, key, o.Version)
-		if err != nil {
+		p, err := s.readPack(ctx, name, o.Version)
+		switch {
+		case err == nil:
+			s.present[name] = p
+		case providers.KindOf(err) != nil:
 			return err
 		}
-		if pack.NameOf(sealed) != name {
-			s.bad[name] = errors.New("bytes are not those of the name")
-			continue
-		}
-		p, ok := s.packs[name]
-		if !ok {
-			if p, err = s.openPack(sealed); err != nil {
-				s.bad[name] = err
-				continue
-			}
-			s.packs[name] = p
-		}
-		s.present[name] = p
 	}
 	return nil
+}
+
+// readPack reads one version of a pack, and opens it where that was not done before.
+func (s *store) readPack(ctx context.Context, name pack.Name, v providers.Version) (Content, error) {
+	sealed, err := s.store.Read(ctx, manifest.PackKey(name), v)
+	if err != nil {
+		return Content{}, err
+	}
+	if pack.NameOf(sealed) != name {
+		return Content{}, fmt.Errorf("pack %v: bytes are not those of the name", name)
+	}
+	p, ok := s.packs[name]
+	if !ok {
+		if p, err = s.openPack(sealed); err != nil {
+			return Content{}, fmt.Errorf("pack %v: %w", name, err)
+		}
+		s.packs[name] = p
+	}
+	return p, nil
 }
 
 func (c *Checker) openPack(sealed []byte) (Content, error) {
@@ -309,24 +317,25 @@ func (s *store) snapshot(ctx context.Context, ref *manifest.Ref) error {
 		return errors.New("it does not name the record before it")
 	}
 	until := s.until(ref)
-	if err := s.kept(ref.Key, ref.Version, until); err != nil {
-		return err
+	if o := s.objects[ref.Key]; !o.Lease.IsZero() && o.Lease.Before(until) {
+		return fmt.Errorf("%s: leased until %v, needed until %v", ref.Key, o.Lease, until)
 	}
 	chunks := make(map[pack.ChunkID][]byte)
 	pinned := make(map[pack.Name]bool)
 	for _, pin := range ref.Record.Packs {
-		if err := s.pinned(manifest.PackKey(pin.Name), pin, until); err != nil {
+		if err := s.pinned(ctx, manifest.PackKey(pin.Name), pin, until); err != nil {
 			return err
 		}
-		if err := s.bad[pin.Name]; err != nil {
-			return fmt.Errorf("pack %v: %w", pin.Name, err)
+		p, err := s.readPack(ctx, pin.Name, pin.Version)
+		if err != nil {
+			return err
 		}
 		pinned[pin.Name] = true
-		maps.Copy(chunks, s.present[pin.Name].Chunks)
+		maps.Copy(chunks, p.Chunks)
 	}
 	var segments []*pack.Segment
 	for _, pin := range ref.Record.Segments {
-		if err := s.pinned(manifest.SegmentKey(pin.Name), pin, until); err != nil {
+		if err := s.pinned(ctx, manifest.SegmentKey(pin.Name), pin, until); err != nil {
 			return err
 		}
 		seg, err := s.segment(ctx, pin)
@@ -355,30 +364,24 @@ func (s *store) segment(ctx context.Context, pin manifest.Pin) (*pack.Segment, e
 	return seg, err
 }
 
-// pinned checks one object that a record names.
-func (s *store) pinned(key string, pin manifest.Pin, until time.Time) error {
+// pinned checks one object that a record names, in the version that it names.
+func (s *store) pinned(ctx context.Context, key string, pin manifest.Pin, until time.Time) error {
 	o, ok := s.objects[key]
-	switch {
-	case !ok:
+	if !ok {
 		return fmt.Errorf("%s: it is missing", key)
-	case o.Size != pin.Size || differ(o.Version, pin.Version):
+	}
+	if o.Version != pin.Version && pin.Version != "" {
+		var err error
+		if o, err = s.store.Stat(ctx, key, pin.Version); err != nil {
+			return err
+		}
+	}
+	switch {
+	case o.Size != pin.Size:
 		return fmt.Errorf("%s: it is another object than the record names", key)
 	case s.leased[pin.Name].Before(until):
 		return fmt.Errorf("%s: lease records keep it until %v, the snapshot until %v", key, s.leased[pin.Name], until)
-	}
-	return s.kept(key, pin.Version, until)
-}
-
-// differ says whether two versions are known to be two. A listing may leave them out.
-func differ(a, b providers.Version) bool { return a != b && a != "" && b != "" }
-
-// kept checks the lease that the store itself states.
-func (s *store) kept(key string, v providers.Version, until time.Time) error {
-	o := s.objects[key]
-	if differ(o.Version, v) {
-		return fmt.Errorf("%s: another version than expected", key)
-	}
-	if !o.Lease.IsZero() && o.Lease.Before(until) {
+	case !o.Lease.IsZero() && o.Lease.Before(until):
 		return fmt.Errorf("%s: leased until %v, needed until %v", key, o.Lease, until)
 	}
 	return nil
