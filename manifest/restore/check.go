@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"offsite/manifest"
 	"offsite/manifest/pack"
@@ -20,9 +21,14 @@ type Depth int
 
 // The depths.
 const (
-	Records Depth = iota // every record is signed, well-formed and in its chain; needs no key
-	Objects              // every object that a record names is there, in its size and with its lease; needs no key
-	Bytes                // every pack opens, every chunk has its name, every file table is whole
+	// Records: every record is signed, well-formed and in its chain; every object
+	// that one names is there, in its size and kept long enough. Needs no key.
+	Records Depth = iota
+	// Objects: the store vouches for the bytes of every object by a checksum of its
+	// own, or else they are read and compared with the object's name. Needs no key.
+	Objects
+	// Bytes: every pack opens, every chunk has its name, every file its SHA-256.
+	Bytes
 )
 
 // ParseDepth reads what String writes.
@@ -41,33 +47,50 @@ func (d Depth) String() string { return [...]string{"records", "objects", "bytes
 // CheckOptions say what is checked.
 type CheckOptions struct {
 	Depth    Depth
-	Source   string       // empty: all sources
-	Opener   *seal.Opener // for Bytes
-	Namer    *seal.Namer  // for Bytes; nil: chunks are compared with checksums only, not with their names
-	Workers  int          // packs at work at once; 0: four
+	Source   string         // empty: all sources
+	Refs     []manifest.Ref // only these snapshots; nil: all that are listed
+	Opener   *seal.Opener   // for Bytes
+	Namer    *seal.Namer    // for Bytes; nil: chunks are not compared with their names, only files with their SHA-256
+	Workers  int            // packs at work at once, each with 25 MiB; 0: one for each processor
 	Progress Progress
 }
 
-// Finding is one object that is not as it must be.
+// Finding is one object that is not as it must be. It holds no file name.
 type Finding struct {
 	Key       string
 	Err       error
 	Snapshots []string // keys of the records that need it
+	Days      []string // their business dates, with #2 and so on for further revisions
+	Advice    string   // what to do about it
 }
 
 // CheckReport says what was checked. It holds no file names.
 type CheckReport struct {
 	Snapshots, Packs, Segments int
-	Bytes                      int64 // of objects read
+	Vouched                    int   // of Objects: how many objects the store's own checksums vouch for
+	Compared                   int64 // of Objects: bytes of the others, which were read
+	Bytes                      int64 // of Bytes: what was read of packs
+	Files                      int64 // different files whose SHA-256 was compared
+	Unhashed                   int64 // files whose chunks were compared one by one only, as they are scattered over many packs
 	Findings                   []Finding
 	Broken                     []string // keys of records whose snapshots cannot be restored in full
 }
 
-// ErrDamagedStore: the check went to its end and found something.
+// ErrDamagedStore: the check went to its end and found something. It is an
+// ErrDamaged.
 var ErrDamagedStore = fmt.Errorf("the check found damage: %w", ErrDamaged)
 
 // ErrShortLease: an object is still well, but may lapse before a snapshot does.
 var ErrShortLease = errors.New("leased for too short a time")
+
+// What a finding advises.
+const (
+	adviceAgain   = "offsite run stores again what the practice still has; while the set of the day still stands, offsite run --day brings the day back whole"
+	adviceSegment = "nothing is lost: the index is made again from the packs; the next offsite run writes a new one"
+	adviceLease   = "the next offsite run raises the lease; if it does not, look at the store's rules and credentials"
+	adviceRecord  = "look who wrote to the store; other days do not depend on this record"
+	adviceTable   = "restore the day to see which files are affected, and tell the makers of offsite"
+)
 
 // Check examines stored snapshots without writing anything. It returns
 // ErrDamagedStore when there are findings; any other error means that it stopped
@@ -81,10 +104,13 @@ func Check(ctx context.Context, store *providers.Store, trust *manifest.Trust, o
 	}
 	c := &checker{store: store, opt: opt, needs: make(map[string]*need)}
 	err := c.records(ctx, trust)
-	if err == nil && opt.Depth >= Objects {
+	if err == nil {
+		err = c.listed(ctx)
+	}
+	if err == nil && opt.Depth == Objects {
 		err = c.objects(ctx)
 	}
-	if err == nil && opt.Depth >= Bytes {
+	if err == nil && opt.Depth == Bytes {
 		err = c.bytes(ctx)
 	}
 	c.sum()
@@ -101,26 +127,42 @@ type checker struct {
 	store *providers.Store
 	opt   CheckOptions
 	refs  []manifest.Ref
+	until []time.Time      // by number in refs: when the snapshot lapses
 	needs map[string]*need // by key and version
 
-	mu     sync.Mutex // guards report and the errors of needs
+	mu     sync.Mutex // guards report, and the errors and proofs of needs
 	report CheckReport
 }
 
 // need is one object that records name.
 type need struct {
-	key  string
-	pin  manifest.Pin
-	pack bool
-	refs []int // numbers in refs
-	err  error
+	key    string
+	pin    manifest.Pin
+	pack   bool
+	refs   []int // numbers in refs
+	err    error
+	summed bool // the store keeps a checksum
+	proved bool // every byte of it was read
 }
 
 // find notes a finding that belongs to records only.
-func (c *checker) find(key string, err error, snapshots ...string) {
+func (c *checker) find(key, advice string, err error, refs ...int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.report.Findings = append(c.report.Findings, Finding{key, err, snapshots})
+	f := Finding{Key: key, Err: err, Advice: advice}
+	for _, i := range refs {
+		f.Snapshots = append(f.Snapshots, c.refs[i].Key)
+		f.Days = append(f.Days, day(&c.refs[i].Record))
+	}
+	c.report.Findings = append(c.report.Findings, f)
+}
+
+// day writes a record's business date as people do on the command line.
+func day(r *manifest.Record) string {
+	if r.Revision > 1 {
+		return fmt.Sprintf("%s#%d", r.Date, r.Revision)
+	}
+	return r.Date
 }
 
 func (c *checker) fail(n *need, err error) {
@@ -131,32 +173,73 @@ func (c *checker) fail(n *need, err error) {
 	}
 }
 
+// well reports whether nothing is wrong with an object's bytes so far.
+func (n *need) well() bool { return n.err == nil || errors.Is(n.err, ErrShortLease) }
+
 // records reads all records, follows their chains and collects what they need.
 func (c *checker) records(ctx context.Context, trust *manifest.Trust) error {
-	refs, bad, err := manifest.List(ctx, c.store, trust, c.opt.Source, nil)
-	if err != nil {
-		return err
+	c.refs = c.opt.Refs
+	if c.refs == nil {
+		refs, bad, err := manifest.List(ctx, c.store, trust, c.opt.Source, nil)
+		if err != nil {
+			return err
+		}
+		c.refs = refs
+		for _, b := range bad {
+			c.find(b.Key, adviceRecord, b.Err)
+		}
 	}
-	c.refs = refs
-	c.report.Snapshots = len(refs)
-	for _, b := range bad {
-		c.find(b.Key, b.Err)
-	}
+	c.report.Snapshots = len(c.refs)
 	digests := make(map[string]string)
-	for _, r := range refs {
+	for _, r := range c.refs {
 		digests[r.Key] = r.Digest
 	}
-	for i, r := range refs {
+	for i, r := range c.refs {
 		// A record may have lapsed; one that is there must be the one that was meant.
 		before, ok := digests[manifest.RecordKey(r.Record.Source, r.Record.Seq-1)]
 		if ok && r.Record.Prev != "" && r.Record.Prev != before {
-			c.find(r.Key, fmt.Errorf("%w: it does not follow the record before it", providers.ErrCorrupt), r.Key)
+			c.find(r.Key, adviceRecord, fmt.Errorf("%w: it does not follow the record before it", ErrDamaged), i)
 		}
 		for _, pin := range r.Record.Packs {
 			c.need(manifest.PackKey(pin.Name), pin, true, i)
 		}
 		for _, pin := range r.Record.Segments {
 			c.need(manifest.SegmentKey(pin.Name), pin, false, i)
+		}
+	}
+	return c.leases(ctx, trust)
+}
+
+// leases finds out until when each snapshot is kept: a lease record may say longer
+// than the snapshot's own.
+func (c *checker) leases(ctx context.Context, trust *manifest.Trust) error {
+	raised := make(map[string]time.Time) // by record key
+	seen := make(map[string]bool)
+	for _, r := range c.refs {
+		if trust == nil || seen[r.Record.Source] {
+			continue
+		}
+		seen[r.Record.Source] = true
+		recs, _, bad, err := manifest.ReadLeases(ctx, c.store, trust, r.Record.Source, "")
+		if err != nil {
+			return err
+		}
+		for _, b := range bad {
+			c.find(b.Key, adviceRecord, b.Err)
+		}
+		for _, rec := range recs {
+			for _, s := range rec.Snapshots {
+				if key := manifest.RecordKey(rec.Source, s.Seq); s.Until.After(raised[key]) {
+					raised[key] = s.Until.Time
+				}
+			}
+		}
+	}
+	c.until = make([]time.Time, len(c.refs))
+	for i, r := range c.refs {
+		c.until[i] = r.Record.Expiry.Time
+		if u := raised[r.Key]; u.After(c.until[i]) {
+			c.until[i] = u
 		}
 	}
 	return nil
@@ -177,21 +260,26 @@ func (c *checker) need(key string, pin manifest.Pin, isPack bool, ref int) {
 	n.refs = append(n.refs, ref)
 }
 
-// objects lists the store once and asks singly only for versions that are not the
-// present ones.
-func (c *checker) objects(ctx context.Context) error {
-	listed := make(map[string]providers.Object)
-	for _, prefix := range []string{manifest.PackPrefix, manifest.SegmentPrefix} {
+// listed compares what records name with one listing of the store, and asks singly
+// only for versions that are not the present ones.
+func (c *checker) listed(ctx context.Context) error {
+	objects := make(map[string]providers.Object)
+	for _, prefix := range []string{manifest.PackPrefix, manifest.SegmentPrefix, manifest.RecordPrefix} {
 		for o, err := range c.store.List(ctx, prefix, "") {
 			if err != nil {
 				return err
 			}
-			listed[o.Key] = o
+			objects[o.Key] = o
+		}
+	}
+	for i, r := range c.refs {
+		if o := objects[r.Key]; tooShort(o, c.until[i]) {
+			c.find(r.Key, adviceLease, shortLease(o, c.until[i]), i)
 		}
 	}
 	for _, n := range c.needs {
-		o, ok := listed[n.key]
-		if !ok || n.pin.Version != "" && o.Version != n.pin.Version {
+		o, ok := objects[n.key]
+		if !ok || n.pin.Version != "" && o.Version != "" && o.Version != n.pin.Version {
 			var err error
 			if o, err = c.store.Stat(ctx, n.key, n.pin.Version); err != nil {
 				if !isDamage(err) {
@@ -201,72 +289,106 @@ func (c *checker) objects(ctx context.Context) error {
 				continue
 			}
 		}
+		n.summed = len(o.Checksum.Sum) > 0
 		if o.Size != n.pin.Size {
-			c.fail(n, fmt.Errorf("%w: %d bytes instead of %d", providers.ErrCorrupt, o.Size, n.pin.Size))
+			c.fail(n, fmt.Errorf("%w: %d bytes instead of %d", ErrDamaged, o.Size, n.pin.Size))
 			continue
 		}
 		for _, i := range n.refs {
-			if until := c.refs[i].Record.Expiry.Time; !o.Lease.IsZero() && o.Lease.Before(until) {
-				c.fail(n, fmt.Errorf("%w: until %s, needed until %s", ErrShortLease, manifest.At(o.Lease).Time, until))
+			if tooShort(o, c.until[i]) {
+				c.fail(n, shortLease(o, c.until[i]))
 			}
 		}
 	}
 	return nil
 }
 
-// bytes reads every pack once, then every file table.
-func (c *checker) bytes(ctx context.Context) error {
-	var packs []*need
-	total := int64(0)
+// tooShort says whether a lease ends before it may, as far as the store tells.
+func tooShort(o providers.Object, until time.Time) bool {
+	return !o.Lease.IsZero() && o.Lease.Before(until)
+}
+
+func shortLease(o providers.Object, until time.Time) error {
+	return fmt.Errorf("%w: until %s, needed until %s", ErrShortLease, manifest.At(o.Lease).Format(time.RFC3339), manifest.At(until).Format(time.RFC3339))
+}
+
+// sorted returns the objects whose bytes are well so far, in the order of keys.
+func (c *checker) sorted(choose func(*need) bool) []*need {
+	var list []*need
 	for _, n := range c.needs {
-		if n.pack && (n.err == nil || errors.Is(n.err, ErrShortLease)) {
-			packs = append(packs, n)
-			total += n.pin.Size
+		if n.well() && choose(n) {
+			list = append(list, n)
 		}
 	}
-	slices.SortFunc(packs, func(a, b *need) int { return strings.Compare(a.key, b.key) })
-	c.opt.Progress.total(total)
-	source := newObjects(c.store, c.opt.Opener, nil)
-	rooms := make(chan []byte, c.opt.Workers)
-	for range c.opt.Workers {
-		rooms <- nil
-	}
-	err := forEach(ctx, len(packs), c.opt.Workers, func(ctx context.Context, i int) error {
-		room, err := c.readPack(ctx, source, packs[i], <-rooms)
-		rooms <- room
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	for i := range c.refs {
-		if err := c.table(ctx, &c.refs[i]); err != nil {
+	slices.SortFunc(list, func(a, b *need) int { return strings.Compare(a.key, b.key) })
+	return list
+}
+
+// objects makes sure of every object's bytes without opening them. A checksum that
+// the store keeps was compared by the store when the object arrived, and is again
+// whenever it is read or moved.
+func (c *checker) objects(ctx context.Context) error {
+	list := c.sorted(func(n *need) bool { return !n.summed })
+	if len(list) > 0 {
+		// Some stores tell checksums only when asked for one object.
+		o, err := c.store.Stat(ctx, list[0].key, list[0].pin.Version)
+		if err != nil && !isDamage(err) {
 			return err
 		}
-	}
-	return nil
-}
-
-// readPack proves one pack: its name, its seal, every frame and every chunk.
-func (c *checker) readPack(ctx context.Context, source *objects, n *need, room []byte) ([]byte, error) {
-	p, err := source.whole(ctx, n.pin, true)
-	if err == nil {
-		room, err = c.readFrames(p, room)
-	}
-	if err != nil {
-		if !isDamage(err) {
-			return room, err
+		if len(o.Checksum.Sum) > 0 {
+			if err := c.askSums(ctx, list); err != nil {
+				return err
+			}
+			list = c.sorted(func(n *need) bool { return !n.summed })
 		}
-		c.fail(n, err)
 	}
-	c.mu.Lock()
-	c.report.Bytes += n.pin.Size
-	c.mu.Unlock()
-	c.opt.Progress.done(n.pin.Size)
-	return room, nil
+	total := int64(0)
+	for _, n := range list {
+		total += n.pin.Size
+	}
+	c.report.Vouched = len(c.sorted(func(n *need) bool { return n.summed }))
+	c.opt.Progress.total(total)
+	return forEach(ctx, len(list), c.opt.Workers, func(ctx context.Context, i int) error {
+		n := list[i]
+		b, err := c.store.Read(ctx, n.key, n.pin.Version)
+		c.opt.Progress.done(n.pin.Size)
+		switch {
+		case err != nil && !isDamage(err):
+			return err
+		case err != nil:
+			c.fail(n, err)
+			return nil
+		}
+		c.mu.Lock()
+		c.report.Compared += int64(len(b))
+		c.mu.Unlock()
+		if !sameName(b, n.pin) {
+			c.fail(n, fmt.Errorf("%w: its bytes are not those of its name", ErrDamaged))
+		}
+		return nil
+	})
 }
 
-func (c *checker) readFrames(p *opened, room []byte) ([]byte, error) {
+// sumSlots objects are asked for their checksums at a time.
+const sumSlots = 8
+
+func (c *checker) askSums(ctx context.Context, list []*need) error {
+	return forEach(ctx, len(list), sumSlots, func(ctx context.Context, i int) error {
+		o, err := c.store.Stat(ctx, list[i].key, list[i].pin.Version)
+		switch {
+		case err != nil && !isDamage(err):
+			return err
+		case err != nil:
+			c.fail(list[i], err)
+		default:
+			list[i].summed = len(o.Checksum.Sum) > 0
+		}
+		return nil
+	})
+}
+
+// provePack proves an opened pack: every frame, and every chunk by its name.
+func (c *checker) provePack(p *opened, room []byte) ([]byte, error) {
 	d := p.Directory()
 	at := 0
 	for i := range d.Frames {
@@ -285,94 +407,34 @@ func (c *checker) readFrames(p *opened, room []byte) ([]byte, error) {
 	return room, nil
 }
 
-// table follows one snapshot from its record to the last chunk of its last file,
-// without reading the files' bytes again.
-func (c *checker) table(ctx context.Context, ref *manifest.Ref) error {
-	s, err := Open(ctx, c.store, c.opt.Opener, *ref)
-	if err != nil {
-		return c.broken(ref, err)
-	}
-	if s.Rebuilt() > 0 {
-		for _, n := range c.needs {
-			if !n.pack && n.err == nil && slices.Contains(n.refs, c.number(ref)) {
-				if _, err := manifest.ReadSegment(ctx, c.store, c.opt.Opener, n.pin); err != nil {
-					c.fail(n, err)
-				}
-			}
-		}
-	}
-	lists := s.newChunks()
-	rows := int64(0)
-	for e, err := range s.Entries(ctx) {
-		if err != nil {
-			return c.broken(ref, err)
-		}
-		rows++
-		size := int64(0)
-		for id, err := range s.chunkIDs(ctx, lists, &e) {
-			var l pack.Location
-			if err == nil {
-				l, err = s.locate(id)
-			}
-			if err != nil {
-				return c.broken(ref, err)
-			}
-			size += int64(l.Length)
-		}
-		if size != e.Size {
-			return c.broken(ref, fmt.Errorf("%w: row %d of the file table and its chunks differ in length", providers.ErrCorrupt, rows))
-		}
-	}
-	if rows != ref.Record.Table.Rows {
-		return c.broken(ref, fmt.Errorf("%w: the file table has %d rows, the record says %d", providers.ErrCorrupt, rows, ref.Record.Table.Rows))
-	}
-	return nil
-}
-
-func (c *checker) number(ref *manifest.Ref) int {
-	return slices.IndexFunc(c.refs, func(r manifest.Ref) bool { return r.Key == ref.Key })
-}
-
-// broken notes that a snapshot cannot be read to its end. Damage of an object that
-// is a finding already is not told twice.
-func (c *checker) broken(ref *manifest.Ref, err error) error {
-	if !isDamage(err) {
-		return err
-	}
-	number := c.number(ref)
-	for _, n := range c.needs {
-		if n.err != nil && !errors.Is(n.err, ErrShortLease) && slices.Contains(n.refs, number) {
-			return nil
-		}
-	}
-	c.find(ref.Key, err, ref.Key)
-	return nil
-}
-
 // sum turns the errors of objects into findings, in the order of keys, and names
 // the snapshots that they break. A lost segment breaks none, as it can be made
 // again; nor does a short lease.
 func (c *checker) sum() {
 	broken := make(map[string]bool)
+	for _, f := range c.report.Findings {
+		if strings.HasPrefix(f.Key, manifest.RecordPrefix) && errors.Is(f.Err, errRows) {
+			broken[f.Key] = true
+		}
+	}
 	for _, n := range c.needs {
 		if n.err == nil {
 			continue
 		}
-		f := Finding{Key: n.key, Err: n.err}
-		for _, i := range n.refs {
-			f.Snapshots = append(f.Snapshots, c.refs[i].Key)
+		advice := adviceAgain
+		switch {
+		case errors.Is(n.err, ErrShortLease):
+			advice = adviceLease
+		case !n.pack:
+			advice = adviceSegment
+		default:
+			for _, i := range n.refs {
+				broken[c.refs[i].Key] = true
+			}
 		}
-		c.report.Findings = append(c.report.Findings, f)
+		c.find(n.key, advice, n.err, n.refs...)
 	}
 	slices.SortFunc(c.report.Findings, func(a, b Finding) int { return strings.Compare(a.Key, b.Key) })
-	for _, f := range c.report.Findings {
-		if strings.HasPrefix(f.Key, manifest.SegmentPrefix) || errors.Is(f.Err, ErrShortLease) {
-			continue
-		}
-		for _, k := range f.Snapshots {
-			broken[k] = true
-		}
-	}
 	for k := range broken {
 		c.report.Broken = append(c.report.Broken, k)
 	}

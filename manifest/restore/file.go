@@ -31,9 +31,11 @@ type file struct {
 	ahead   spans // written, but not hashed yet
 	hashing bool  // a worker is at it
 	holes   bool
-	done    bool     // it has its name already
-	cause   *Problem // damage that makes it impossible
-	local   error    // trouble of the target that does
+	done    bool             // it has its name already
+	kept    map[int64][]byte // of a dry run: chunks whose turn has not come
+	loose   bool             // of a dry run: it cannot be hashed as a whole
+	cause   *Problem         // damage that makes it impossible
+	local   error            // trouble of the target that does
 
 	opening sync.Mutex // held while it is made or opened again
 	folder  *folder    // where it stands; held until it is done with
@@ -344,6 +346,14 @@ func (r *restorer) delivered(f *file) error {
 	if !complete {
 		return nil
 	}
+	if r.dry != nil {
+		if cause != nil {
+			r.dry.fail(cause)
+		} else {
+			r.dry.done(f)
+		}
+		return nil
+	}
 	if cause == nil && local == nil {
 		if f.single {
 			local = r.putSingle(f, nil)
@@ -375,7 +385,7 @@ func (f *file) deliver() (cause *Problem, local error, complete bool) {
 	if f.left--; f.left > 0 || f.done {
 		return nil, nil, false
 	}
-	if f.cause == nil && f.local == nil && !f.single &&
+	if f.cause == nil && f.local == nil && !f.single && !f.loose &&
 		(f.hashed != f.row.Size || !bytes.Equal(f.hash.Sum(nil), f.row.SHA256[:])) {
 		f.failLocked("", "", errNotTheFile)
 	}

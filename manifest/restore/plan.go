@@ -34,7 +34,8 @@ const (
 type restorer struct {
 	s      *Snapshot
 	opt    Options
-	t      *target // workers, too
+	t      *target // workers, too; nil in a dry run
+	dry    *dryRun // compares files instead of writing them
 	rules  nameRules
 	chosen *chosen
 	chunks *chunks
@@ -168,13 +169,19 @@ func (r *restorer) restoreFiles(ctx context.Context) error {
 		if err := r.plan(ctx, row); err != nil {
 			return err
 		}
-		if len(r.jobs) >= windowJobs || r.files >= windowFiles || r.paths >= windowPaths {
-			if err := r.work(ctx); err != nil {
-				return err
-			}
+		if err := r.workIfFull(ctx); err != nil {
+			return err
 		}
 	}
 	r.tree.end(none)
+	return r.work(ctx)
+}
+
+// workIfFull works off a window that is full.
+func (r *restorer) workIfFull(ctx context.Context) error {
+	if len(r.jobs) < windowJobs && r.files < windowFiles && r.paths < windowPaths {
+		return nil
+	}
 	return r.work(ctx)
 }
 

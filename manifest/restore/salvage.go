@@ -73,7 +73,7 @@ func (s *salvaged) chunk(l pack.Location) ([]byte, error) {
 // rescue delivers a chunk from what can be saved of a pack that does not open. It
 // is the last resort.
 func (r *restorer) rescue(ctx context.Context, f failure, id pack.ChunkID) (bool, error) {
-	if !f.shut {
+	if !f.shut || r.dry != nil {
 		return false, nil
 	}
 	if r.saved == nil || r.saved.number != int(f.pack) {

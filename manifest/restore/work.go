@@ -269,6 +269,11 @@ const (
 // open opens a pack: whole if most of it is wanted, else at its place. Where one
 // way fails for damage the others may save more.
 func (w *worker) open(ctx context.Context, pin manifest.Pin, jobs []job) (*opened, error) {
+	if w.r.dry != nil {
+		p, room, err := w.r.dry.open(ctx, pin, w.room)
+		w.room = room
+		return p, err
+	}
 	wanted := int64(0)
 	for i, j := range jobs {
 		if i == 0 || j.frame != jobs[i-1].frame {
@@ -292,6 +297,9 @@ func (w *worker) open(ctx context.Context, pin manifest.Pin, jobs []job) (*opene
 }
 
 func (w *worker) note(pin manifest.Pin, err error) {
+	if w.r.dry != nil {
+		return // said already
+	}
 	key := manifest.PackKey(pin.Name)
 	if w.r.notes.object(Damage{key, err}) {
 		w.r.opt.Log.Error("a pack is damaged or missing", "pack", key, "err", err)
@@ -358,8 +366,14 @@ func (w *worker) deliverChunk(j job, b []byte) error {
 				w.failed(j, errNotTheFile, false)
 				return nil
 			}
+		}
+		switch {
+		case w.r.dry != nil && !f.single:
+			w.r.dry.take(f, j.at, b)
+		case w.r.dry != nil:
+		case f.single:
 			err = w.r.putSingle(f, b)
-		} else {
+		default:
 			err = w.put(f, j.at, b)
 		}
 		if fatal(err) {
