@@ -240,6 +240,9 @@ func (a *app) planInit(f initFlags) (*plan, error) {
 		return nil, err
 	}
 	p.stores = v.Stores
+	if _, problem := mixed(v.Folders, v.State, addressesOf(v.Stores)); problem != "" {
+		return nil, wrongUse(problem, apartHint)
+	}
 	if p.text, err = config.Render(v); err != nil {
 		return nil, err
 	}

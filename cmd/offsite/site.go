@@ -35,6 +35,9 @@ func (a *app) loadSite() (*site, error) {
 		return nil, err
 	}
 	p := &site{config: c}
+	if err := apart(c); err != nil {
+		return nil, err
+	}
 	if p.calendar, err = calendarOf(c); err != nil {
 		return nil, err
 	}
