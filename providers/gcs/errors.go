@@ -2,6 +2,7 @@ package gcs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,72 +19,60 @@ import (
 // maxMessage is how much of the service's own words an error repeats.
 const maxMessage = 200
 
-// answerKind is what the status and reason of an answer mean. A write that may
-// have been applied all the same is marked doubt: ErrInDoubt for Put and Raise,
-// ErrBusy for reads.
-type answerKind struct {
-	kind  error
-	doubt bool
+// meaning is what the documented statuses and reasons say. A write that may have
+// been applied all the same is in doubt; such a read is only repeated. Unknown
+// ones are not known.
+func meaning(status int, reason string) (kind error, doubt, known bool) {
+	switch status {
+	case http.StatusBadRequest:
+		return badRequest(reason), false, true
+	case http.StatusForbidden:
+		return forbidden(reason), false, true
+	case http.StatusPreconditionFailed:
+		if reason == "orgPolicyConstraintFailed" {
+			return providers.ErrDenied, false, true
+		}
+		return providers.ErrConflict, false, true
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusProxyAuthRequired:
+		return providers.ErrDenied, false, true
+	case http.StatusNotFound:
+		return providers.ErrNotExist, false, true
+	case http.StatusMethodNotAllowed, http.StatusLengthRequired, http.StatusRequestEntityTooLarge, http.StatusNotImplemented:
+		return providers.ErrInvalid, false, true
+	case http.StatusConflict, http.StatusTooManyRequests:
+		return providers.ErrBusy, false, true
+	case http.StatusRequestedRangeNotSatisfiable:
+		return providers.ErrRange, false, true
+	case http.StatusRequestTimeout, http.StatusGone, statusClientClosed, http.StatusInternalServerError,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return providers.ErrBusy, true, true
+	}
+	return nil, false, false
 }
 
-// reasons are the documented reasons that say more than the status does. They
-// stand under the status they are documented with.
-var reasons = map[int]map[string]answerKind{
-	http.StatusForbidden: {
-		"rateLimitExceeded":      {kind: providers.ErrBusy},
-		"userRateLimitExceeded":  {kind: providers.ErrBusy},
-		"quotaExceeded":          {kind: providers.ErrFull},
-		"dailyLimitExceeded":     {kind: providers.ErrFull},
-		"storageQuotaExceeded":   {kind: providers.ErrFull},
-		"retentionPolicyNotMet":  {kind: providers.ErrHeld},
-		"objectUnderActiveHold":  {kind: providers.ErrHeld},
-		"objectRetentionNotMet":  {kind: providers.ErrHeld},
-		"softDeletedObjectInUse": {kind: providers.ErrHeld},
-	},
-	http.StatusPreconditionFailed: {
-		"orgPolicyConstraintFailed": {kind: providers.ErrDenied},
-	},
-	http.StatusBadRequest: {
-		"userProjectMissing":                           {kind: providers.ErrDenied},
-		"userProjectInvalid":                           {kind: providers.ErrDenied},
-		"userProjectInconsistent":                      {kind: providers.ErrDenied},
-		"cloudKmsBadKey":                               {kind: providers.ErrDenied},
-		"cloudKmsDisabledKey":                          {kind: providers.ErrDenied},
-		"cloudKmsDecryptionKeyNotFound":                {kind: providers.ErrDenied},
-		"cloudKmsEncryptionKeyNotFound":                {kind: providers.ErrDenied},
-		"cloudKmsKeyLocationNotAllowed":                {kind: providers.ErrDenied},
-		"cloudKmsCannotChangeKeyName":                  {kind: providers.ErrDenied},
-		"failedPrecondition":                           {kind: providers.ErrDenied},
-		"resourceIsEncryptedWithCustomerEncryptionKey": {kind: providers.ErrDenied},
-	},
-	http.StatusTooManyRequests: {
-		"quotaExceeded": {kind: providers.ErrBusy},
-	},
+// badRequest: our mistake, unless the bucket is set up so that a person must act.
+func badRequest(reason string) error {
+	switch reason {
+	case "userProjectMissing", "userProjectInvalid", "userProjectInconsistent",
+		"cloudKmsBadKey", "cloudKmsDisabledKey", "cloudKmsDecryptionKeyNotFound", "cloudKmsEncryptionKeyNotFound",
+		"cloudKmsKeyLocationNotAllowed", "cloudKmsCannotChangeKeyName",
+		"resourceIsEncryptedWithCustomerEncryptionKey", "turnedDown":
+		return providers.ErrDenied
+	}
+	return providers.ErrInvalid
 }
 
-// statuses are the documented statuses, whatever the reason.
-var statuses = map[int]answerKind{
-	http.StatusBadRequest:                   {kind: providers.ErrInvalid},
-	http.StatusUnauthorized:                 {kind: providers.ErrDenied},
-	http.StatusPaymentRequired:              {kind: providers.ErrDenied},
-	http.StatusForbidden:                    {kind: providers.ErrDenied},
-	http.StatusNotFound:                     {kind: providers.ErrNotExist},
-	http.StatusMethodNotAllowed:             {kind: providers.ErrInvalid},
-	http.StatusProxyAuthRequired:            {kind: providers.ErrDenied},
-	http.StatusRequestTimeout:               {kind: providers.ErrBusy, doubt: true},
-	http.StatusConflict:                     {kind: providers.ErrBusy},
-	http.StatusGone:                         {kind: providers.ErrBusy, doubt: true},
-	http.StatusLengthRequired:               {kind: providers.ErrInvalid},
-	http.StatusPreconditionFailed:           {kind: providers.ErrConflict},
-	http.StatusRequestEntityTooLarge:        {kind: providers.ErrInvalid},
-	http.StatusRequestedRangeNotSatisfiable: {kind: providers.ErrRange},
-	http.StatusTooManyRequests:              {kind: providers.ErrBusy},
-	statusClientClosed:                      {kind: providers.ErrBusy, doubt: true},
-	http.StatusInternalServerError:          {kind: providers.ErrBusy, doubt: true},
-	http.StatusNotImplemented:               {kind: providers.ErrInvalid},
-	http.StatusBadGateway:                   {kind: providers.ErrBusy, doubt: true},
-	http.StatusServiceUnavailable:           {kind: providers.ErrBusy, doubt: true},
-	http.StatusGatewayTimeout:               {kind: providers.ErrBusy, doubt: true},
+// forbidden: no right, no room, too fast, or kept.
+func forbidden(reason string) error {
+	switch reason {
+	case "rateLimitExceeded", "userRateLimitExceeded":
+		return providers.ErrBusy
+	case "quotaExceeded", "dailyLimitExceeded":
+		return providers.ErrFull
+	case "retentionPolicyNotMet", "objectUnderActiveHold":
+		return providers.ErrHeld
+	}
+	return providers.ErrDenied
 }
 
 // statusClientClosed is what the service notes, and sometimes sends, when a
@@ -92,7 +81,7 @@ const statusClientClosed = 499
 
 // readFail gives an error of a reading call its kind.
 func (d *Driver) readFail(ctx context.Context, op, key string, c *call, err error) error {
-	e := d.classify(ctx, op, key, c, err)
+	e := classify(ctx, op, key, c, err, false)
 	if e.Status == http.StatusNotFound {
 		e.Kind = d.missing(ctx, op, e)
 	}
@@ -101,7 +90,7 @@ func (d *Driver) readFail(ctx context.Context, op, key string, c *call, err erro
 
 // writeFail is readFail for a call that may have been applied.
 func (d *Driver) writeFail(ctx context.Context, op, key string, c *call, err error, create bool) error {
-	e := d.classify(ctx, op, key, c, err)
+	e := classify(ctx, op, key, c, err, true)
 	switch {
 	case e.Status == http.StatusPreconditionFailed && e.Kind == providers.ErrConflict && create:
 		e.Kind = providers.ErrExist
@@ -114,8 +103,7 @@ func (d *Driver) writeFail(ctx context.Context, op, key string, c *call, err err
 }
 
 // classify knows everything but what a 404 and a 412 are about.
-func (d *Driver) classify(ctx context.Context, op, key string, c *call, err error) *providers.Error {
-	write := op == "put" || op == "raise"
+func classify(ctx context.Context, op, key string, c *call, err error, write bool) *providers.Error {
 	e := &providers.Error{Op: op, Provider: "gcs", Key: key, Kind: providers.ErrBusy, Err: err}
 	if h := c.header(); h != nil {
 		e.RequestID = requestID(h)
@@ -131,7 +119,7 @@ func (d *Driver) classify(ctx context.Context, op, key string, c *call, err erro
 	case errors.As(err, &token):
 		e.Kind, e.Err = tokenKind(token.cause)
 	case errors.As(err, &api):
-		d.answered(e, api, write)
+		answered(e, api, write)
 	case !c.reached():
 		e.Kind = providers.ErrUnreachable
 	case write:
@@ -141,22 +129,19 @@ func (d *Driver) classify(ctx context.Context, op, key string, c *call, err erro
 }
 
 // answered reads an error answer.
-func (d *Driver) answered(e *providers.Error, api *googleapi.Error, write bool) {
+func answered(e *providers.Error, api *googleapi.Error, write bool) {
 	reason, message := words(api)
 	e.Status, e.Err = api.Code, nil
 	if text := strings.Trim(reason+": "+message, ": "); text != "" {
 		e.Err = errors.New(text)
 	}
 	e.RetryAfter = retryAfter(api.Header)
-	k, known := reasons[api.Code][reason]
-	if !known {
-		k, known = statuses[api.Code]
-	}
+	kind, doubt, known := meaning(api.Code, reason)
 	switch {
-	case known && k.doubt && write:
+	case doubt && write:
 		e.Kind = providers.ErrInDoubt
 	case known:
-		e.Kind = k.kind
+		e.Kind = kind
 	case api.Code >= 300 && api.Code < 400:
 		e.Kind = providers.ErrUnreachable
 		e.Err = errors.New("redirected: a portal or proxy stands between")
@@ -177,8 +162,12 @@ func damagedOnTheWay(message string) bool {
 }
 
 // words are the reason and the message of an answer, shortened. Answers to
-// downloads are plain text.
+// downloads are plain text, or JSON that the SDK leaves alone.
 func words(api *googleapi.Error) (reason, message string) {
+	var body struct{ Error *googleapi.Error }
+	if len(api.Errors) == 0 && json.Unmarshal([]byte(api.Body), &body) == nil && body.Error != nil {
+		api = &googleapi.Error{Message: body.Error.Message, Errors: body.Error.Errors}
+	}
 	message = api.Message
 	if len(api.Errors) > 0 {
 		reason = api.Errors[0].Reason

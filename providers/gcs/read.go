@@ -18,6 +18,9 @@ import (
 // pageSize is the most that the service lists in one answer.
 const pageSize = 1000
 
+// maxEmptyPages bounds how many answers without an object may follow each other.
+const maxEmptyPages = 64
+
 // Get reads a range of one generation; see providers.Driver.
 func (d *Driver) Get(ctx context.Context, key string, v providers.Version, off, n int64) ([]byte, error) {
 	if err := d.begin(ctx, "get", key); err != nil {
@@ -44,6 +47,9 @@ func (d *Driver) Get(ctx context.Context, key string, v providers.Version, off, 
 		return nil, err
 	}
 	defer r.Close()
+	if have := call.header().Get("X-Goog-Generation"); have == "" || (gen != 0 && have != string(v)) {
+		return nil, fail("get", key, providers.ErrBusy, errors.New("answer does not name the generation that was asked for"))
+	}
 	data, err := readAll(r, off, n)
 	if err != nil {
 		if kind := providers.KindOf(err); kind != nil {
@@ -73,8 +79,8 @@ func readAll(r *storage.Reader, off, n int64) ([]byte, error) {
 	switch {
 	case size > providers.MaxObject:
 		return nil, fmt.Errorf("%w: object is larger than any of ours", providers.ErrCorrupt)
-	case size < 0:
-		return nil, errors.New("answer without a length")
+	case size < 0 || r.Attrs.StartOffset != off:
+		return nil, errors.New("answer without a length, or about another range")
 	case off > size || (n > 0 && n > size-off):
 		return nil, providers.ErrRange
 	}
@@ -85,14 +91,14 @@ func readAll(r *storage.Reader, off, n int64) ([]byte, error) {
 	if got, err := io.ReadFull(r, data); err != nil {
 		return nil, fmt.Errorf("answer cut: %d of %d bytes: %w", got, n, err)
 	}
+	if n == size && r.Attrs.CRC32C != 0 && crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)) != r.Attrs.CRC32C {
+		return nil, fmt.Errorf("%w: checksum of the store does not fit", providers.ErrCorrupt)
+	}
 	var more [1]byte
 	if got, err := r.Read(more[:]); got != 0 {
 		return nil, errors.New("answer is longer than what was asked for")
 	} else if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("end of answer: %w", err)
-	}
-	if n == size && r.Attrs.CRC32C != 0 && crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)) != r.Attrs.CRC32C {
-		return nil, fmt.Errorf("%w: checksum of the store does not fit", providers.ErrCorrupt)
 	}
 	return data, nil
 }
@@ -116,51 +122,49 @@ func (d *Driver) List(ctx context.Context, prefix, after string) iter.Seq2[provi
 			yield(providers.Object{}, fail("list", prefix, providers.ErrInvalid, err))
 			return
 		}
-		for token := ""; ; {
-			page, next, err := d.page(ctx, prefix, q, token)
-			if err != nil {
-				yield(providers.Object{}, err)
-				return
-			}
-			for _, attrs := range page {
-				obj := d.describe(attrs)
-				if obj.Key > after && !yield(obj, nil) {
-					return
-				}
-			}
-			if next == "" {
-				return
-			}
-			token = next
-		}
+		d.list(ctx, prefix, after, q, yield)
 	}
 }
 
-// page is one request of a listing.
-func (d *Driver) page(ctx context.Context, prefix string, q *storage.Query, token string) ([]*storage.ObjectAttrs, string, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, "", fail("list", prefix, providers.ErrBusy, err)
-	}
-	cctx, call := newCall(ctx, 1)
-	var page []*storage.ObjectAttrs
-	next, err := iterator.NewPager(d.bucket.Objects(cctx, q), pageSize, token).NextPage(&page)
-	if err != nil {
-		return nil, "", d.readFail(ctx, "list", prefix, call, err)
-	}
-	for _, attrs := range page {
-		if !strings.HasPrefix(attrs.Name, q.Prefix) {
-			return nil, "", fail("list", prefix, providers.ErrBusy, errors.New("answer is about other objects"))
+// list passes on what the service lists, page by page. Keys must rise, so that
+// no answer can make it go on for ever.
+func (d *Driver) list(ctx context.Context, prefix, after string, q *storage.Query, yield func(providers.Object, error) bool) {
+	cctx, call := newCall(ctx, 0)
+	it := d.bucket.Objects(cctx, q)
+	it.PageInfo().MaxSize = pageSize
+	last := ""
+	for {
+		if it.PageInfo().Remaining() == 0 { // the next step asks the service
+			if err := ctx.Err(); err != nil {
+				yield(providers.Object{}, fail("list", prefix, providers.ErrBusy, err))
+				return
+			}
+			call.allow(maxEmptyPages)
+		}
+		attrs, err := it.Next()
+		switch {
+		case errors.Is(err, iterator.Done):
+			return
+		case err != nil:
+			yield(providers.Object{}, d.readFail(ctx, "list", prefix, call, err))
+			return
+		case !strings.HasPrefix(attrs.Name, q.Prefix) || attrs.Name <= last:
+			yield(providers.Object{}, fail("list", prefix, providers.ErrBusy, errors.New("answer is out of order, or about other objects")))
+			return
+		}
+		last = attrs.Name
+		if obj := d.describe(attrs); obj.Key > after && !yield(obj, nil) {
+			return
 		}
 	}
-	return page, next, nil
 }
 
 // bucketThere asks the bucket itself, by the smallest listing there is.
 func (d *Driver) bucketThere(ctx context.Context) error {
 	cctx, call := newCall(ctx, 1)
-	q := &storage.Query{Prefix: d.prefix + clockKey, Projection: storage.ProjectionNoACL}
-	var page []*storage.ObjectAttrs
-	if _, err := iterator.NewPager(d.bucket.Objects(cctx, q), 1, "").NextPage(&page); err != nil {
+	it := d.bucket.Objects(cctx, &storage.Query{Prefix: d.prefix + clockKey, Projection: storage.ProjectionNoACL})
+	it.PageInfo().MaxSize = 1
+	if _, err := it.Next(); err != nil && !errors.Is(err, iterator.Done) {
 		return d.readFail(ctx, "list", "", call, err)
 	}
 	return nil

@@ -189,6 +189,13 @@ func newCall(ctx context.Context, n int) (context.Context, *call) {
 	return context.WithValue(ctx, callKey{}, c), c
 }
 
+// allow grants n more requests, which start from nothing.
+func (c *call) allow(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left, c.sent, c.head = n, false, nil
+}
+
 func (c *call) reached() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/crc32"
+	"net/http"
 	"time"
 
 	"cloud.google.com/go/storage"
@@ -47,7 +48,8 @@ func (d *Driver) Put(ctx context.Context, key string, data []byte, opt providers
 	sum := crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))
 	attrs, err := d.insert(ctx, key, data, cond, sum, lease)
 	if err != nil {
-		if old == 0 && errors.Is(err, providers.ErrDenied) {
+		var e *providers.Error
+		if old == 0 && errors.As(err, &e) && e.Kind == providers.ErrDenied && e.Status == http.StatusForbidden {
 			return "", d.deniedOrTaken(ctx, key, err)
 		}
 		return "", err
@@ -107,7 +109,7 @@ func (d *Driver) Raise(ctx context.Context, key string, v providers.Version, unt
 		if err != nil {
 			return err
 		}
-		if !attrs.CustomTime.IsZero() && !attrs.CustomTime.Before(until) {
+		if !attrs.CustomTime.Before(until) {
 			return nil
 		}
 		err = d.patch(ctx, key, attrs, until)
@@ -116,8 +118,10 @@ func (d *Driver) Raise(ctx context.Context, key string, v providers.Version, unt
 		}
 		var e *providers.Error
 		switch {
-		case errors.Is(err, providers.ErrConflict): // somebody was quicker: look again
-		case errors.As(err, &e) && (e.Status == 400 || e.Status == 403):
+		case !errors.As(err, &e):
+			return err
+		case e.Status == http.StatusPreconditionFailed && e.Kind == providers.ErrConflict: // somebody was quicker: look again
+		case e.Status == http.StatusBadRequest || e.Status == http.StatusForbidden:
 			return d.refusedOrLater(ctx, key, v, until, err)
 		default:
 			return err
@@ -135,7 +139,7 @@ func (d *Driver) patch(ctx context.Context, key string, old *storage.ObjectAttrs
 		return d.writeFail(ctx, "raise", key, call, err, false)
 	}
 	if got.CustomTime.Before(until) {
-		return fail("raise", key, providers.ErrCorrupt, errors.New("the store said yes, but did not keep the lease"))
+		return fail("raise", key, providers.ErrConflict, errors.New("the store said yes, but did not keep the lease"))
 	}
 	return nil
 }
