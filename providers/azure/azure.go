@@ -199,35 +199,41 @@ func checkVersion(op, key string, asked providers.Version, id *string, etag *azc
 
 // Stat describes an object by its properties; see providers.Driver.
 func (d *Driver) Stat(ctx context.Context, key string, v providers.Version) (providers.Object, error) {
-	return d.stat(ctx, "stat", key, v)
+	obj, _, err := d.look(ctx, "stat", key, v)
+	return obj, err
 }
 
-func (d *Driver) stat(ctx context.Context, op, key string, v providers.Version) (providers.Object, error) {
+// look is Stat, and tells the end of an unlocked policy too.
+func (d *Driver) look(ctx context.Context, op, key string, v providers.Version) (obj providers.Object, unlocked time.Time, err error) {
 	if err := begin(ctx, op, key); err != nil {
-		return providers.Object{}, err
+		return obj, unlocked, err
 	}
 	client, conditions, err := d.pin(key, v)
 	if err != nil {
-		return providers.Object{}, fail(op, key, providers.ErrInvalid, cause(err))
+		return obj, unlocked, fail(op, key, providers.ErrInvalid, cause(err))
 	}
 	resp, err := client.GetProperties(ctx, &blob.GetPropertiesOptions{AccessConditions: conditions})
 	if err != nil {
-		return providers.Object{}, d.failure(ctx, op, read, key, err)
+		return obj, unlocked, d.failure(ctx, op, read, key, err)
 	}
 	if err := checkVersion(op, key, v, resp.VersionID, resp.ETag); err != nil {
-		return providers.Object{}, err
+		return obj, unlocked, err
 	}
 	if resp.ContentLength == nil || resp.LastModified == nil || resp.ETag == nil {
-		return providers.Object{}, fail(op, key, providers.ErrBusy, errors.New("the answer lacks properties"))
+		return obj, unlocked, fail(op, key, providers.ErrBusy, errors.New("the answer lacks properties"))
+	}
+	lease := locked(resp.ImmutabilityPolicyMode, resp.ImmutabilityPolicyExpiresOn)
+	if lease.IsZero() && resp.ImmutabilityPolicyExpiresOn != nil {
+		unlocked = *resp.ImmutabilityPolicyExpiresOn
 	}
 	return providers.Object{
 		Key:      key,
 		Size:     *resp.ContentLength,
 		Version:  d.version(resp.VersionID, resp.ETag),
 		Modified: *resp.LastModified,
-		Lease:    d.lease(resp.ImmutabilityPolicyMode, resp.ImmutabilityPolicyExpiresOn),
+		Lease:    lease,
 		Checksum: checksum(resp.ContentMD5),
-	}, nil
+	}, unlocked, nil
 }
 
 func checksum(sum []byte) providers.Checksum {
@@ -307,7 +313,7 @@ func answerSize(resp blob.DownloadStreamResponse, off, n int64) (int64, error) {
 // nothing answers a read of no bytes at off, or of what follows off (atEnd): only
 // the end itself is inside then.
 func (d *Driver) nothing(ctx context.Context, key string, v providers.Version, off int64, atEnd bool) ([]byte, error) {
-	obj, err := d.stat(ctx, "get", key, v)
+	obj, _, err := d.look(ctx, "get", key, v)
 	if err != nil {
 		return nil, err
 	}

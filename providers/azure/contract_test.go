@@ -6,6 +6,7 @@ import (
 
 	"offsite/providers"
 	"offsite/providers/azure"
+	"offsite/providers/azure/azuretest"
 	"offsite/providers/providertest"
 )
 
@@ -24,11 +25,20 @@ func contract(t *testing.T, endpoint string, change func(*azure.Config), can pro
 		cfg := newContainer(t, endpoint)
 		change(&cfg)
 		d := open(t, cfg)
+		if cfg.Leases == azure.LeaseLastAccess {
+			d = silent{d, d.(providers.Clock)}
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		configs[d] = cfg
 		return d
 	}, can)
+}
+
+// silent hides the ability to raise leases.
+type silent struct {
+	providers.Driver
+	providers.Clock
 }
 
 // Azurite alone: neither versions nor immutability.
@@ -38,4 +48,29 @@ func TestContract(t *testing.T) {
 
 func TestContractBelowPrefix(t *testing.T) {
 	contract(t, realServer(t).URL, func(cfg *azure.Config) { cfg.Prefix = "practice/one" }, providertest.Abilities{})
+}
+
+// worm is an account with versions and version-level immutability.
+var worm = azuretest.Options{Versions: true, Immutable: true}
+
+// The manager's side of leases by immutability.
+func TestContractOfManager(t *testing.T) {
+	_, endpoint := newLayer(t, worm)
+	contract(t, endpoint, func(cfg *azure.Config) {
+		cfg.Leases, cfg.Versions, cfg.MaxLease = azure.LeaseManager, true, 20*365*day
+	}, providertest.Abilities{Lease: true})
+}
+
+// The uploader's side: it sees leases and has no way to set one.
+func TestContractOfManaged(t *testing.T) {
+	_, endpoint := newLayer(t, worm)
+	contract(t, endpoint, func(cfg *azure.Config) { cfg.Leases, cfg.Versions = azure.LeaseManaged, true }, providertest.Abilities{})
+}
+
+// Leases by last access cannot be stated, which the contract's cases of leases
+// demand; the rest of the contract holds, with the ability to raise hidden. The
+// leases have tests of their own.
+func TestContractOfLastAccess(t *testing.T) {
+	_, endpoint := newLayer(t, azuretest.Options{Tracking: true})
+	contract(t, endpoint, func(cfg *azure.Config) { cfg.Leases, cfg.KeepDays = azure.LeaseLastAccess, 40 }, providertest.Abilities{})
 }

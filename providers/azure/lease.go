@@ -18,9 +18,9 @@ const accessGrain = 24 * time.Hour
 // keepFor is how long a read surely keeps an object under a rule of so many days.
 func keepFor(days int) time.Duration { return time.Duration(days)*24*time.Hour - accessGrain }
 
-// lease is the end of a locked policy. An unlocked one is no promise: whoever may
+// locked is the end of a locked policy, zero without one. An unlocked one is no promise: whoever may
 // set it may take it away.
-func (d *Driver) lease(mode *blob.ImmutabilityPolicyMode, until *time.Time) time.Time {
+func locked(mode *blob.ImmutabilityPolicyMode, until *time.Time) time.Time {
 	if mode == nil || until == nil || !strings.EqualFold(string(*mode), string(blob.ImmutabilityPolicyModeLocked)) {
 		return time.Time{}
 	}
@@ -83,10 +83,10 @@ func (d *Driver) reach(op, key string, now, until time.Time) error {
 type manager struct{ *Driver }
 
 // Raise locks the version until a later time; see providers.Leaser. It looks first:
-// a policy that is long enough is left alone, one request less, and an unlocked or
-// inherited policy is never made shorter.
+// a policy that is long enough is left alone, one request less, and an unlocked one,
+// which the default of a container may be, is not made shorter.
 func (m *manager) Raise(ctx context.Context, key string, v providers.Version, until time.Time) error {
-	obj, err := m.stat(ctx, "raise", key, v)
+	obj, unlocked, err := m.look(ctx, "raise", key, v)
 	if err != nil {
 		return err
 	}
@@ -99,6 +99,12 @@ func (m *manager) Raise(ctx context.Context, key string, v providers.Version, un
 	}
 	if !until.After(now) {
 		return nil // over already: nothing to keep, and the service takes no past date
+	}
+	if longest := now.Add(m.maxLease); unlocked.After(longest) {
+		unlocked = longest
+	}
+	if unlocked.After(until) {
+		until = unlocked
 	}
 	client := m.client.NewBlobClient(m.prefix + key)
 	if isVersionID(obj.Version) {
@@ -117,7 +123,7 @@ func (m *manager) Raise(ctx context.Context, key string, v providers.Version, un
 		return err
 	}
 	// Somebody may have raised it further in between; that is success too.
-	if obj, statErr := m.stat(ctx, "raise", key, obj.Version); statErr == nil && !obj.Lease.Before(until) {
+	if obj, _, lookErr := m.look(ctx, "raise", key, obj.Version); lookErr == nil && !obj.Lease.Before(until) {
 		return nil
 	}
 	return err

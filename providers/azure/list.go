@@ -67,7 +67,7 @@ func (d *Driver) object(item *container.BlobItem) (providers.Object, bool) {
 		Size:     *p.ContentLength,
 		Version:  d.version(item.VersionID, p.ETag),
 		Modified: *p.LastModified,
-		Lease:    d.lease(p.ImmutabilityPolicyMode, p.ImmutabilityPolicyExpiresOn),
+		Lease:    locked(p.ImmutabilityPolicyMode, p.ImmutabilityPolicyExpiresOn),
 		Checksum: checksum(p.ContentMD5),
 	}, true
 }

@@ -3,6 +3,7 @@ package azure_test
 import (
 	"context"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"sync"
@@ -110,3 +111,18 @@ func open(t *testing.T, cfg azure.Config) providers.Driver {
 	}
 	return d
 }
+
+// start is when the virtual clock of layers begins.
+var start = time.Date(2026, 11, 20, 19, 0, 0, 0, time.UTC)
+
+// newLayer serves an enforcing layer before the real server and returns its endpoint.
+func newLayer(t *testing.T, opt azuretest.Options) (*azuretest.Layer, string) {
+	t.Helper()
+	opt.Upstream, opt.Start = realServer(t), start
+	layer := azuretest.New(opt)
+	server := httptest.NewServer(layer)
+	t.Cleanup(server.Close)
+	return layer, server.URL + "/" + opt.Upstream.Account
+}
+
+const day = 24 * time.Hour
