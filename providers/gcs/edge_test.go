@@ -87,6 +87,39 @@ func TestYesIsNotEnough(t *testing.T) {
 	}
 }
 
+// A refused create means "taken" if something is there, and nothing final as long
+// as that cannot be seen.
+func TestRefusedCreate(t *testing.T) {
+	for name, c := range map[string]struct {
+		look func(w http.ResponseWriter, r *http.Request)
+		want error
+	}{
+		"taken": {func(w http.ResponseWriter, r *http.Request) { metadata(w, nil) }, providers.ErrExist},
+		"not there": {func(w http.ResponseWriter, r *http.Request) {
+			refusal(w, r, 404, "notFound", "No such object: bucket/r/a")
+		}, providers.ErrDenied},
+		"no look":   {func(w http.ResponseWriter, r *http.Request) { refusal(w, r, 403, "forbidden", "") }, providers.ErrDenied},
+		"no answer": {func(w http.ResponseWriter, r *http.Request) { refusal(w, r, 503, "backendError", "") }, providers.ErrInDoubt},
+		"bucket gone": {func(w http.ResponseWriter, r *http.Request) {
+			refusal(w, r, 404, "notFound", "The specified bucket does not exist.")
+		}, providers.ErrInDoubt},
+		"line is dead": {func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, providers.ErrInDoubt},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost {
+					io.Copy(io.Discard, r.Body)
+					refusal(w, r, 403, "forbidden", "caller does not have storage.objects.delete access")
+					return
+				}
+				c.look(w, r)
+			})
+			_, err := f.d.Put(t.Context(), "r/a", []byte("hello"), providers.PutOptions{})
+			wantOnly(t, "put", err, c.want)
+		})
+	}
+}
+
 // raising is a service that holds one lease and answers a patch as it is told.
 func raising(t *testing.T, lease string, patch func(n int, w http.ResponseWriter, r *http.Request, stored *string)) *fake {
 	n := 0

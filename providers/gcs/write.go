@@ -90,10 +90,15 @@ func (d *Driver) insert(ctx context.Context, key string, data []byte, cond stora
 // to delete, which the uploader lacks; should the service look at rights before
 // conditions, "refused" only means "taken".
 func (d *Driver) deniedOrTaken(ctx context.Context, key string, denied error) error {
-	if _, err := d.Stat(ctx, key, ""); err == nil {
+	_, err := d.Stat(ctx, key, "")
+	switch providers.KindOf(err) {
+	case nil:
 		return fail("put", key, providers.ErrExist, nil)
+	case providers.ErrNotExist, providers.ErrDenied:
+		return denied
 	}
-	return denied
+	// Not known which: an earlier attempt may have stored it.
+	return failf("put", key, providers.ErrInDoubt, "refused or taken: %v", err)
 }
 
 // Raise moves the lease to at least until. It reads first, so that a lease that
