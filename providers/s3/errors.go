@@ -93,6 +93,8 @@ func (a answer) kind(write bool) error {
 		return providers.ErrDenied
 	case http.StatusTemporaryRedirect, http.StatusTooManyRequests:
 		return providers.ErrBusy
+	case http.StatusRequestedRangeNotSatisfiable:
+		return providers.ErrRange
 	case http.StatusInsufficientStorage:
 		return providers.ErrFull
 	}
@@ -101,16 +103,20 @@ func (a answer) kind(write bool) error {
 
 // cause is what the store said, cut short and made printable.
 func (a answer) cause() error {
-	text := strings.Map(func(r rune) rune {
+	text := a.code
+	if a.message != "" && text != "" {
+		text += ": "
+	}
+	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == utf8.RuneError {
 			return ' '
 		}
 		return r
-	}, strings.TrimSpace(a.code+": "+a.message))
+	}, text+a.message)
 	if len(text) > maxMessage {
 		text = strings.ToValidUTF8(text[:maxMessage], "") + "..."
 	}
-	return errors.New(strings.TrimSuffix(strings.TrimSpace(text), ":"))
+	return errors.New(text)
 }
 
 func (a answer) retryAfter() time.Duration {

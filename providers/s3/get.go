@@ -81,13 +81,27 @@ func (d *Driver) fetch(ctx context.Context, key string, v providers.Version, off
 	if err != nil {
 		return nil, err
 	}
-	if n >= 0 && int64(len(data)) != n {
-		if start, end, _, ok := parseContentRange(out.ContentRange); ok && start == off && end-start+1 == int64(len(data)) {
-			return nil, fail("get", key, providers.ErrRange, nil) // the object ends before
+	if in.Range != nil {
+		if err := d.checkRange(key, out.ContentRange, off, n, int64(len(data))); err != nil {
+			return nil, err
 		}
-		return nil, fail("get", key, providers.ErrBusy, errors.New("answer has another length than asked for"))
 	}
 	return data, nil
+}
+
+// checkRange compares what was served with what was asked for. A service cuts a
+// range off at the end of the object; here that is an error.
+func (d *Driver) checkRange(key string, served *string, off, n, got int64) error {
+	start, end, size, ok := parseContentRange(served)
+	switch {
+	case !ok || start != off || end-start+1 != got || end >= size || n < 0 && end != size-1 || n >= 0 && got > n:
+		return fail("get", key, providers.ErrBusy, errors.New("answer is not the range asked for"))
+	case n >= 0 && got < n && end == size-1:
+		return fail("get", key, providers.ErrRange, nil)
+	case n >= 0 && got < n:
+		return fail("get", key, providers.ErrBusy, errors.New("answer is shorter than the range asked for"))
+	}
+	return nil
 }
 
 // cutOut serves a range from a whole object.
@@ -152,6 +166,11 @@ func (d *Driver) stat(ctx context.Context, op, key string, v providers.Version) 
 		if v, err = d.present(ctx, op, key); err == nil { // hidden by a delete marker
 			obj, err = d.head(ctx, op, key, v)
 		}
+	}
+	if err == nil && d.cfg.Lock && obj.Lease.IsZero() {
+		// Some stores do not tell the lease of what something stands above. A
+		// failure leaves it untold.
+		_, obj.Lease, _ = d.retention(ctx, op, key, obj.Version)
 	}
 	return obj.Object, err
 }

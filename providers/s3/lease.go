@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"errors"
+	"hash/crc32"
 	"strings"
 	"time"
 
@@ -21,6 +22,13 @@ func (l *Locked) Raise(ctx context.Context, key string, v providers.Version, unt
 	if err := l.begin(ctx, "raise", key); err != nil {
 		return err
 	}
+	turn := l.turns[crc32.ChecksumIEEE([]byte(key))%uint32(len(l.turns))]
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return fail("raise", key, providers.ErrBusy, ctx.Err())
+	}
 	v, err := l.versionID(ctx, key, v)
 	if err != nil {
 		return err
@@ -32,7 +40,7 @@ func (l *Locked) Raise(ctx context.Context, key string, v providers.Version, unt
 	default:
 		return err
 	}
-	mode, have, readErr := l.retention(ctx, key, v)
+	mode, have, readErr := l.retention(ctx, "raise", key, v)
 	switch {
 	case errors.Is(readErr, providers.ErrNotExist), readErr != nil && ctx.Err() != nil:
 		return readErr
@@ -81,15 +89,15 @@ func (l *Locked) retain(ctx context.Context, key string, v providers.Version, mo
 }
 
 // retention reads the present lease; none is the zero time.
-func (l *Locked) retention(ctx context.Context, key string, v providers.Version) (types.ObjectLockRetentionMode, time.Time, error) {
-	in := &s3.GetObjectRetentionInput{Bucket: l.bucket, Key: l.path(key)}
+func (d *Driver) retention(ctx context.Context, op, key string, v providers.Version) (types.ObjectLockRetentionMode, time.Time, error) {
+	in := &s3.GetObjectRetentionInput{Bucket: d.bucket, Key: d.path(key)}
 	in.VersionId, _ = pin(v)
-	out, err := l.client.GetObjectRetention(ctx, in)
+	out, err := d.client.GetObjectRetention(ctx, in)
 	switch {
 	case err == nil && out.Retention != nil:
 		return out.Retention.Mode, aws.ToTime(out.Retention.RetainUntilDate), nil
 	case err == nil || read(err).code == "NoSuchObjectLockConfiguration":
 		return "", time.Time{}, nil
 	}
-	return "", time.Time{}, l.readError(ctx, "raise", key, v, err)
+	return "", time.Time{}, d.readError(ctx, op, key, v, err)
 }

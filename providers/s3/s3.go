@@ -101,7 +101,12 @@ type Driver struct {
 }
 
 // Locked is a bucket with Object Lock: a Driver that keeps leases.
-type Locked struct{ *Driver }
+type Locked struct {
+	*Driver
+	// turns let one raise of a key follow another: compatible stores compare and
+	// set in two steps, and the shorter of two leases may win there.
+	turns [64]chan struct{}
+}
 
 var (
 	_ providers.Driver = (*Driver)(nil)
@@ -125,7 +130,11 @@ func Open(ctx context.Context, cfg Config) (providers.Driver, error) {
 	}
 	d.opaque.Store(cfg.OpaqueETags)
 	if cfg.Lock {
-		return &Locked{d}, nil
+		l := &Locked{Driver: d}
+		for i := range l.turns {
+			l.turns[i] = make(chan struct{}, 1)
+		}
+		return l, nil
 	}
 	return d, nil
 }

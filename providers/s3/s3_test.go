@@ -21,16 +21,12 @@ func TestContractWithLeases(t *testing.T) {
 	contract(t, s3.Config{Bucket: newBucket(t, locked), Lock: true})
 }
 
-func TestContractWithComplianceAndSHA256(t *testing.T) {
-	contract(t, s3.Config{Bucket: newBucket(t, locked), Lock: true, Compliance: true, Checksum: s3.ChecksumSHA256})
-}
-
-func TestContractWithVersionsOnly(t *testing.T) {
-	contract(t, s3.Config{Bucket: newBucket(t, versioned), Versioned: true})
+func TestContractWithVersionsAndSHA256(t *testing.T) {
+	contract(t, s3.Config{Bucket: newBucket(t, versioned), Versioned: true, Checksum: s3.ChecksumSHA256})
 }
 
 func TestContractOfAPlainBucket(t *testing.T) {
-	contract(t, s3.Config{Bucket: newBucket(t, plain), Checksum: s3.ChecksumSHA256})
+	contract(t, s3.Config{Bucket: newBucket(t, plain)})
 }
 
 var prefixes atomic.Int64
