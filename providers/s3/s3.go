@@ -18,6 +18,19 @@
 // newest version is the object. Delete markers never count. Get, Stat, Raise and
 // List agree on this. Resolving an empty version of a key under WriteOnce costs
 // one listing; callers who know the version save it.
+//
+// # What is weaker than it looks
+//
+//   - If-None-Match sees only what is not hidden. Over a delete marker some stores
+//     create a second version; it is never the one that readers get.
+//   - A replaceable key that somebody hid cannot be replaced: ErrConflict.
+//   - A replacement is conditional on the entity tag, so a version with the same
+//     bytes passes for the one that was named.
+//   - Listings tell no leases.
+//   - Some stores compare and set a lease in two steps. Raises of one key take
+//     turns inside a process; of two processes at once the shorter may win there.
+//   - A credential without the right to list is told AccessDenied for what is
+//     absent; without s3:GetObjectRetention it cannot tell "already longer".
 package s3
 
 import (

@@ -33,6 +33,7 @@ var prefixes atomic.Int64
 
 // contract gives each case a prefix of its own in one bucket.
 func contract(t *testing.T, cfg s3.Config) {
+	t.Parallel()
 	can := providertest.Abilities{Lease: cfg.Lock, Clock: true, Again: func(t *testing.T, d providers.Driver) providers.Driver {
 		again := d.(interface{ config() s3.Config }).config()
 		return open(t, again)
