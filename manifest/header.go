@@ -209,10 +209,12 @@ func parsePublic(s string) (ed25519.PublicKey, error) {
 type Trust struct {
 	repository string
 	pcs        map[string]ed25519.PublicKey
+	refused    []Damaged
 }
 
-// LoadTrust reads the enrolments of a store. One that the owner did not sign is
-// an error, not an exception: it should not be there.
+// LoadTrust reads the enrolments of a store. One that is damaged, or that the owner
+// did not sign, counts for nothing and is told by Refused: an object that anybody
+// may have put there must not hide the days that are well.
 func LoadTrust(ctx context.Context, store *providers.Store, h Header) (*Trust, error) {
 	owner, err := h.OwnerKey()
 	if err != nil {
@@ -228,7 +230,7 @@ func LoadTrust(ctx context.Context, store *providers.Store, h Header) (*Trust, e
 			return nil, fmt.Errorf("load enrolments: %w", err)
 		}
 		if err := t.add(o.Key, data, owner); err != nil {
-			return nil, fmt.Errorf("load enrolments: %s: %w", o.Key, err)
+			t.refused = append(t.refused, Damaged{Key: o.Key, Err: err})
 		}
 	}
 	return t, nil
@@ -240,11 +242,11 @@ func (t *Trust) add(key string, data []byte, owner ed25519.PublicKey) error {
 		return err
 	}
 	if e.Format != FormatVersion || e.Repository != t.repository || PCKey(e.PC) != key || !validID(e.PC) {
-		return errors.New("enrolment does not belong here")
+		return fmt.Errorf("%w: the enrolment does not belong here", seal.ErrDamaged)
 	}
 	pub, err := parsePublic(e.Signing)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", seal.ErrDamaged, err)
 	}
 	t.pcs[e.PC] = pub
 	return nil
@@ -256,6 +258,9 @@ func (t *Trust) Enrolled(pc string, public ed25519.PublicKey) bool {
 	k, ok := t.pcs[pc]
 	return ok && k.Equal(public)
 }
+
+// Refused returns the enrolments that count for nothing.
+func (t *Trust) Refused() []Damaged { return t.refused }
 
 // PCs returns how many PCs are enrolled.
 func (t *Trust) PCs() int { return len(t.pcs) }

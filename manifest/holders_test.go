@@ -276,8 +276,21 @@ func TestAnEnrolledPCIsTrusted(t *testing.T) {
 	if err := manifest.Enrol(t.Context(), s, stranger, e); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := manifest.LoadTrust(t.Context(), s, h); err == nil {
-		t.Error("an enrolment that the owner did not sign was taken")
+	damaged := manifest.PCKey("d1d2d3d4d5d6d7d8")
+	if _, err := s.Create(t.Context(), damaged, []byte("{"), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	// Neither counts, and neither hides those that do.
+	more, err = manifest.LoadTrust(t.Context(), s, h)
+	if err != nil || more.PCs() != 2 {
+		t.Fatalf("%v, %v", more, err)
+	}
+	bad := more.Refused()
+	if len(bad) != 2 || bad[0].Key != manifest.PCKey(e.PC) || bad[1].Key != damaged {
+		t.Fatalf("refused %v", bad)
+	}
+	if !errors.Is(bad[0].Err, seal.ErrUntrustedSigner) && !errors.Is(bad[0].Err, seal.ErrSignature) || !errors.Is(bad[1].Err, seal.ErrDamaged) {
+		t.Errorf("refused because of %v and %v", bad[0].Err, bad[1].Err)
 	}
 	e.PC = "../x"
 	if err := manifest.Enrol(t.Context(), s, owner, e); err == nil {

@@ -92,6 +92,12 @@ func (t *target) open(ctx context.Context, key *seal.UploadKey, source string, j
 	if t.trust, err = manifest.LoadTrust(ctx, t.store, t.header); err != nil {
 		return err
 	}
+	for _, d := range t.trust.Refused() {
+		t.log.Warn("enrolment counts for nothing", "store", t.name, "key", d.Key, "err", d.Err)
+		if d.Key == manifest.PCKey(key.PC) {
+			return fmt.Errorf("open store: %s: %w", d.Key, d.Err)
+		}
+	}
 	if !t.trust.Enrolled(key.PC, key.Public()) {
 		return fmt.Errorf("open store: %w", ErrNotEnrolled)
 	}
