@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -283,8 +284,48 @@ func TestASnapshotNamesOnlyWhatItNeeds(t *testing.T) {
 			t.Errorf("the new snapshot names %s, of which it needs nothing", key)
 		}
 	}
-	if n := len(ref.Record.Segments); n != 1 {
-		t.Errorf("it names %d index segments, want its own", n)
+}
+
+// TestANightWithoutTheImagesDoesNotSendThemAgain: a share was not there, what was
+// left of the set was committed, and the night after all is well again.
+func TestANightWithoutTheImagesDoesNotSendThemAgain(t *testing.T) {
+	p, box := newPractice(t)
+	p.commit()
+	packs := box.keys("r/p/")
+	away := filepath.Join(t.TempDir(), "images")
+	for range 3 {
+		check(t, os.Rename(p.path("images"), away))
+		check(t, os.Rename(p.path("data"), away+"-data"))
+		p.nextDay()
+		p.commit()
+		check(t, os.Rename(away, p.path("images")))
+		check(t, os.Rename(away+"-data", p.path("data")))
+		p.nextDay()
+		if res := p.commit(); res.New != 0 {
+			t.Errorf("%d bytes were sent again", res.New)
+		}
+	}
+	if n := len(box.keys("r/p/")) - len(packs); n != 1 {
+		t.Errorf("%d new packs, want that of the table of what was left", n)
+	}
+	p.once()
+}
+
+// TestANightWithoutTheImagesAfterAStoppedRun: they were on their way when the first
+// run was stopped, and the set that was committed next did not have them.
+func TestANightWithoutTheImagesAfterAStoppedRun(t *testing.T) {
+	p, _ := crashed(t)
+	away := filepath.Join(t.TempDir(), "images")
+	check(t, os.Rename(p.path("images"), away))
+	p.commit()
+	check(t, os.Rename(away, p.path("images")))
+	p.nextDay()
+	if res := p.commit(); res.New != 0 {
+		t.Errorf("%d bytes were sent again", res.New)
+	}
+	p.once()
+	if info, err := os.Stat(filepath.Join(p.state, "journal")); err != nil || info.Size() != 0 {
+		t.Errorf("the journal when all is committed: %v, %v", info, err)
 	}
 }
 

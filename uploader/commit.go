@@ -138,21 +138,20 @@ func (r *run) extend(ctx context.Context, t *target, s manifest.Stored, expiry t
 // are still needed, with leases raised, and new ones for what this run and crashed
 // ones before it stored. When there are many small ones, they become one.
 func (r *run) indexNew(ctx context.Context, t *target, expiry time.Time) error {
-	used, present := make(map[pack.Name]bool), make(map[pack.Name]bool)
+	used, usable := make(map[pack.Name]bool), make(map[pack.Name]bool)
 	for i, p := range t.index.Packs() {
-		used[p.Name] = t.packs[i].used.Load()
-		present[p.Name] = t.packs[i].receipt.Valid()
+		used[p.Name], usable[p.Name] = t.packs[i].used.Load(), t.packs[i].usable
 	}
+	// A segment stays as long as any of its packs can be relied on, whether this
+	// snapshot needs it or not: after a night on which the images were missing from the
+	// set, they must not all be sent again.
 	keep := t.segments[:0]
 	indexed := make(map[pack.Name]bool)
 	for _, s := range t.segments {
-		needed := false
 		for i := range s.Packs() {
-			n := s.Pack(i).Name
-			indexed[n] = true
-			needed = needed || used[n]
+			indexed[s.Pack(i).Name] = true
 		}
-		if needed {
+		if holdsAny(s.Segment, func(n pack.Name) bool { return usable[n] }) {
 			keep = append(keep, s)
 		}
 	}
@@ -181,7 +180,7 @@ func (r *run) indexNew(ctx context.Context, t *target, expiry time.Time) error {
 			}
 			merge = append(merge, s.Segment)
 			for i := range s.Packs() { // what has lapsed or was lost is forgotten here
-				if n := s.Pack(i).Name; present[n] {
+				if n := s.Pack(i).Name; usable[n] {
 					wanted[n] = true
 				}
 			}
@@ -197,6 +196,18 @@ func (r *run) indexNew(ctx context.Context, t *target, expiry time.Time) error {
 		}
 	}
 	return nil
+}
+
+// needsJournal says whether the journal alone knows of packs that can be relied on:
+// those of a run that was stopped, which this snapshot did not need, but the next
+// one may. After journalTrust they cannot.
+func (t *target) needsJournal() bool {
+	for i := range t.packs {
+		if p := &t.packs[i]; p.orphan && p.usable && !p.used.Load() {
+			return true
+		}
+	}
+	return false
 }
 
 func parseSegments(plain [][]byte) ([]*pack.Segment, error) {
@@ -398,7 +409,7 @@ func (r *run) remember(c *contents) error {
 	if err := w.save(r.path("files")); err != nil {
 		return err
 	}
-	if committed < len(r.targets) {
+	if committed < len(r.targets) || slices.ContainsFunc(r.targets, (*target).needsJournal) {
 		return nil
 	}
 	return r.journal.clear()

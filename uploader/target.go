@@ -71,6 +71,7 @@ type target struct {
 type packState struct {
 	receipt manifest.Stored
 	usable  bool        // present, whole as far as listed, and kept long enough
+	orphan  bool        // it stands in the journal and in no segment
 	used    atomic.Bool // the new snapshot needs it
 }
 
@@ -208,7 +209,12 @@ func (t *target) openIndex(ctx context.Context, key *seal.UploadKey, refs []mani
 		all = append(all, s.Segment)
 	}
 	t.index = pack.NewIndex(all...)
-	journaled := make(map[pack.Name]bool)
+	indexed, journaled := make(map[pack.Name]bool), make(map[pack.Name]bool)
+	for _, s := range t.segments {
+		for i := range s.Packs() {
+			indexed[s.Pack(i).Name] = true
+		}
+	}
 	for _, s := range journal {
 		for i := range s.Packs() {
 			journaled[s.Pack(i).Name] = true
@@ -235,6 +241,7 @@ func (t *target) openIndex(ctx context.Context, key *seal.UploadKey, refs []mani
 		fresh := journaled[p.Name] && o.Modified.After(now.Add(-journalTrust))
 		t.packs[i].receipt = receipt
 		t.packs[i].usable = fresh || relied(lease)
+		t.packs[i].orphan = journaled[p.Name] && !indexed[p.Name]
 	}
 	return nil
 }
