@@ -22,32 +22,32 @@ const maxMessage = 200
 // meaning is what the documented statuses and reasons say. A write that may have
 // been applied all the same is in doubt; such a read is only repeated. Unknown
 // ones are not known.
-func meaning(status int, reason string) (kind error, doubt, known bool) {
+func meaning(status int, reason string) (known, doubt bool, kind error) {
 	switch status {
 	case http.StatusBadRequest:
-		return badRequest(reason), false, true
+		return true, false, badRequest(reason)
 	case http.StatusForbidden:
-		return forbidden(reason), false, true
+		return true, false, forbidden(reason)
 	case http.StatusPreconditionFailed:
 		if reason == "orgPolicyConstraintFailed" {
-			return providers.ErrDenied, false, true
+			return true, false, providers.ErrDenied
 		}
-		return providers.ErrConflict, false, true
+		return true, false, providers.ErrConflict
 	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusProxyAuthRequired:
-		return providers.ErrDenied, false, true
+		return true, false, providers.ErrDenied
 	case http.StatusNotFound:
-		return providers.ErrNotExist, false, true
+		return true, false, providers.ErrNotExist
 	case http.StatusMethodNotAllowed, http.StatusLengthRequired, http.StatusRequestEntityTooLarge, http.StatusNotImplemented:
-		return providers.ErrInvalid, false, true
+		return true, false, providers.ErrInvalid
 	case http.StatusConflict, http.StatusTooManyRequests:
-		return providers.ErrBusy, false, true
+		return true, false, providers.ErrBusy
 	case http.StatusRequestedRangeNotSatisfiable:
-		return providers.ErrRange, false, true
+		return true, false, providers.ErrRange
 	case http.StatusRequestTimeout, http.StatusGone, statusClientClosed, http.StatusInternalServerError,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return providers.ErrBusy, true, true
+		return true, true, providers.ErrBusy
 	}
-	return nil, false, false
+	return false, false, nil
 }
 
 // badRequest: our mistake, unless the bucket is set up so that a person must act.
@@ -136,7 +136,7 @@ func answered(e *providers.Error, api *googleapi.Error, write bool) {
 		e.Err = errors.New(text)
 	}
 	e.RetryAfter = retryAfter(api.Header)
-	kind, doubt, known := meaning(api.Code, reason)
+	known, doubt, kind := meaning(api.Code, reason)
 	switch {
 	case doubt && write:
 		e.Kind = providers.ErrInDoubt

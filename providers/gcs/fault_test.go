@@ -87,7 +87,7 @@ func (b *badLine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // On a bad line every object is stored once, with its bytes, its version and at
 // least its lease, and nothing else is there.
 func TestStoreOnABadLine(t *testing.T) {
-	const seeds, objects = 40, 6
+	const seeds, objects = 25, 6
 	hits := map[string]int{}
 	for seed := range seeds {
 		e := enforce(t, gcstest.Options{PermissionFirst: seed%2 == 1})
