@@ -162,7 +162,7 @@ func (l *life) live() {
 		}
 	}
 	l.nothingNew()
-	l.once() // no life goes back to content that it gave up, which may be stored again
+	l.once()
 }
 
 var errStopped = errors.New("told to stop")

@@ -270,14 +270,8 @@ func (p *practicePC) check() {
 // once fails the test if a store holds a chunk in two packs.
 func (p *practicePC) once() {
 	p.t.Helper()
-	p.onlyOnce(true)
-}
-
-// onlyOnce leaves out packs that no snapshot names unless orphans is set.
-func (p *practicePC) onlyOnce(orphans bool) {
-	p.t.Helper()
 	for _, b := range p.boxes {
-		twice, err := p.checker.Twice(context.Background(), b.mem, orphans)
+		twice, err := p.checker.Twice(context.Background(), b.mem)
 		if err != nil || len(twice) > 0 {
 			p.t.Errorf("store %s: %d chunks were stored twice, %v", b.name, len(twice), err)
 		}

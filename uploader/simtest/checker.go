@@ -128,24 +128,14 @@ func (c *Checker) Check(ctx context.Context, name string, d providers.Driver) er
 	return nil
 }
 
-// Twice returns the chunks that stand in more than one pack of the store. Packs that
-// no snapshot names, left by runs that never committed, count only if orphans is set.
-func (c *Checker) Twice(ctx context.Context, d providers.Driver, orphans bool) ([]pack.ChunkID, error) {
+// Twice returns the chunks that stand in more than one pack of the store.
+func (c *Checker) Twice(ctx context.Context, d providers.Driver) ([]pack.ChunkID, error) {
 	s, err := c.read(ctx, "", d)
 	if err != nil {
 		return nil, err
 	}
-	named := make(map[pack.Name]bool)
-	for _, ref := range s.refs {
-		for _, pin := range ref.Record.Packs {
-			named[pin.Name] = true
-		}
-	}
 	count := make(map[pack.ChunkID]int)
-	for name, p := range s.present {
-		if !orphans && !named[name] {
-			continue
-		}
+	for _, p := range s.present {
 		for id := range p.Chunks {
 			count[id]++
 		}
