@@ -191,8 +191,15 @@ func (c *checker) records(ctx context.Context, trust *manifest.Trust) error {
 	}
 	c.report.Snapshots = len(c.refs)
 	digests := make(map[string]string)
+	versions := make(map[string]providers.Version)
 	for _, r := range c.refs {
 		digests[r.Key] = r.Digest
+		for _, pin := range r.Record.Packs {
+			noteVersion(versions, manifest.PackKey(pin.Name), pin.Version)
+		}
+		for _, pin := range r.Record.Segments {
+			noteVersion(versions, manifest.SegmentKey(pin.Name), pin.Version)
+		}
 	}
 	for i, r := range c.refs {
 		// A record may have lapsed; one that is there must be the one that was meant.
@@ -201,10 +208,10 @@ func (c *checker) records(ctx context.Context, trust *manifest.Trust) error {
 			c.find(r.Key, adviceRecord, fmt.Errorf("%w: it does not follow the record before it", ErrDamaged), i)
 		}
 		for _, pin := range r.Record.Packs {
-			c.need(manifest.PackKey(pin.Name), pin, true, i)
+			c.need(manifest.PackKey(pin.Name), pin, versions, true, i)
 		}
 		for _, pin := range r.Record.Segments {
-			c.need(manifest.SegmentKey(pin.Name), pin, false, i)
+			c.need(manifest.SegmentKey(pin.Name), pin, versions, false, i)
 		}
 	}
 	return c.leases(ctx, trust)
@@ -245,7 +252,22 @@ func (c *checker) leases(ctx context.Context, trust *manifest.Trust) error {
 	return nil
 }
 
-func (c *checker) need(key string, pin manifest.Pin, isPack bool, ref int) {
+// noteVersion notes the one version of an object that records name, or that they
+// name several. Some leave it out, as not every listing tells it.
+func noteVersion(versions map[string]providers.Version, key string, v providers.Version) {
+	if v == "" {
+		return
+	}
+	if have, ok := versions[key]; ok && have != v {
+		v = ""
+	}
+	versions[key] = v
+}
+
+func (c *checker) need(key string, pin manifest.Pin, versions map[string]providers.Version, isPack bool, ref int) {
+	if pin.Version == "" {
+		pin.Version = versions[key] // one object, one finding
+	}
 	id := key + " " + string(pin.Version)
 	n := c.needs[id]
 	if n == nil {
@@ -411,12 +433,7 @@ func (c *checker) provePack(p *opened, room []byte) ([]byte, error) {
 // the snapshots that they break. A lost segment breaks none, as it can be made
 // again; nor does a short lease.
 func (c *checker) sum() {
-	broken := make(map[string]bool)
-	for _, f := range c.report.Findings {
-		if strings.HasPrefix(f.Key, manifest.RecordPrefix) && errors.Is(f.Err, errRows) {
-			broken[f.Key] = true
-		}
-	}
+	broken := make(map[string]bool) // by a pack, at first
 	for _, n := range c.needs {
 		if n.err == nil {
 			continue
@@ -433,6 +450,13 @@ func (c *checker) sum() {
 			}
 		}
 		c.find(n.key, advice, n.err, n.refs...)
+	}
+	// Where a pack is damaged, that its day's table cannot be read is no second finding.
+	c.report.Findings = slices.DeleteFunc(c.report.Findings, func(f Finding) bool { return errors.Is(f.Err, errRows) && broken[f.Key] })
+	for _, f := range c.report.Findings {
+		if strings.HasPrefix(f.Key, manifest.RecordPrefix) && errors.Is(f.Err, errRows) {
+			broken[f.Key] = true
+		}
 	}
 	slices.SortFunc(c.report.Findings, func(a, b Finding) int { return strings.Compare(a.Key, b.Key) })
 	for k := range broken {
