@@ -12,6 +12,7 @@ import (
 	"offsite/manifest"
 	"offsite/manifest/restore"
 	"offsite/manifest/seal"
+	"offsite/providers"
 )
 
 // checkAnswer says what was checked. It holds keys of objects, no names of files.
@@ -89,11 +90,10 @@ func (a *app) check(ctx context.Context, depth restore.Depth, unlock *keyFlags) 
 	opt := restore.CheckOptions{Depth: depth, Source: l.source, Progress: bar.restoring()}
 	if unlock != nil {
 		opt.Opener = l.key.Opener()
-		secrets, err := openSecrets(ctx, l)
-		if err != nil {
-			return nil, err
-		}
-		opt.Namer = secrets.Namer()
+	}
+	keys, err := a.checkKeys(ctx, l, &opt)
+	if err != nil {
+		return nil, err
 	}
 	h, err := a.history(ctx, l)
 	if err != nil {
@@ -107,14 +107,49 @@ func (a *app) check(ctx context.Context, depth restore.Depth, unlock *keyFlags) 
 	}
 	ans := checkAnswer{Store: l.name, Depth: depth.String(), Days: report.Snapshots, Packs: report.Packs, Segments: report.Segments,
 		Bytes: report.Bytes, Findings: []checkFinding{}, Broken: h.names(report.Broken), Seconds: a.now().Sub(start).Seconds()}
+	ans.Findings = append(ans.Findings, keys...)
 	for _, f := range report.Findings {
 		ans.Findings = append(ans.Findings, checkFinding{Key: f.Key, Problem: f.Err.Error(), Days: h.names(f.Snapshots)})
 	}
-	if err != nil {
+	if len(ans.Findings) > 0 {
 		return ans, fail(exitDamaged, fmt.Errorf("%d objects of store %s are not as they must be", len(ans.Findings), l.name),
 			"offsite run --read-all stores again what the practice still has")
 	}
 	return ans, nil
+}
+
+// checkKeys looks at what stands beside the backups: the enrolments, the holders'
+// files and, with the restore key, the naming secrets.
+func (a *app) checkKeys(ctx context.Context, l *library, opt *restore.CheckOptions) ([]checkFinding, error) {
+	var out []checkFinding
+	find := func(key, problem string) {
+		out = append(out, checkFinding{Key: key, Problem: problem, Days: []string{}})
+	}
+	for _, d := range l.trust.Refused() {
+		find(d.Key, d.Err.Error())
+	}
+	holders, err := holdersOf(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range holders.Damaged {
+		find(manifest.HolderKey(id), "the file is not what it was: this holder cannot unlock the restore key")
+	}
+	if l.key == nil {
+		return out, nil
+	}
+	secrets, err := openSecrets(ctx, l)
+	switch {
+	case err == nil:
+		opt.Namer = secrets.Namer()
+	// The header has shown that the key is the right one.
+	case errors.Is(err, seal.ErrNotForThisKey), errors.Is(err, seal.ErrDamaged), errors.Is(err, seal.ErrSignature),
+		errors.Is(err, seal.ErrUntrustedSigner), providers.KindOf(err) == providers.ErrNotExist:
+		find(manifest.SecretsKey, err.Error())
+	default:
+		return nil, err
+	}
+	return out, nil
 }
 
 // openSecrets opens the naming secrets, with which chunks are compared.

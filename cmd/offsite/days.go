@@ -102,6 +102,7 @@ func (a *app) history(ctx context.Context, l *library) (history, error) {
 	if err != nil {
 		return h, err
 	}
+	bad = append(bad, l.trust.Refused()...)
 	type place struct {
 		source string
 		seq    uint64
@@ -180,6 +181,10 @@ func (h history) pick(day string) (s snapshot, note string, err error) {
 		})
 	}
 	if len(wanted) == 0 {
+		if n := len(h.Damaged); n > 0 {
+			return s, "", fail(exitDamaged, fmt.Errorf("there is no record of %s that can be read, and %d objects of the store are damaged", day, n),
+				"other days may be well: offsite days lists them, offsite check says more")
+		}
 		hint := "nothing is stored yet"
 		if n := len(h.Days); n > 0 {
 			hint = fmt.Sprintf("the days go from %s to %s: offsite days lists them", h.Days[0].Day, h.Days[n-1].Day)

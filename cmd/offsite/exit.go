@@ -88,7 +88,6 @@ var kinds = []struct {
 	{providers.ErrCold, exitStore, "thaw the objects at the provider first"},
 	{manifest.ErrNoStore, exitStore, "is the address right, and the disk the right one? offsite init makes a new store"},
 	{manifest.ErrOtherStore, exitStore, "is the address right, and the disk the right one? nothing was changed: the key used here belongs to another practice"},
-	{uploader.ErrStores, exitStore, "is the disk connected, or the network up? nothing stored is lost"},
 	{manifest.ErrNoHolder, exitUsage, "offsite key holders list shows the holders; the recovery sheet has the restore key itself: --restore-key FILE"},
 	{manifest.ErrLastHolder, exitUsage, "add another one first: offsite key holders add"},
 	{manifest.ErrRace, exitFailed, "another offsite works on the same source: let one finish, then run again"},
@@ -117,6 +116,8 @@ var kinds = []struct {
 	{source.ErrRootUnreadable, exitIncomplete, "run offsite as a user that may read the folder"},
 	{source.ErrNotSettled, exitIncomplete, "the backup is still being written, or hangs: look at the practice system"},
 	{source.ErrChanged, exitIncomplete, "the backup was written to while it was read: run again when it has finished"},
+	// What kept every store from taking the backup says more, and stands above.
+	{uploader.ErrStores, exitStore, "is the disk connected, or the network up? nothing stored is lost"},
 }
 
 // judge returns the exit code and the hints for an error.

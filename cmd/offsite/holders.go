@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -91,11 +93,11 @@ func holdersOf(ctx context.Context, l *library) (holdersAnswer, error) {
 	}
 	for _, h := range holders {
 		switch {
+		case h.Present() && spoilt(h), h.Damage != nil:
+			ans.Damaged = append(ans.Damaged, h.ID)
 		case h.Present():
 			kind, strong := holderKind(h.Sealed)
 			ans.Holders = append(ans.Holders, holderShort{ID: h.ID, Kind: kind, PostQuantum: strong})
-		case h.Damage != nil:
-			ans.Damaged = append(ans.Damaged, h.ID)
 		default:
 			ans.Removed = append(ans.Removed, holderRemoved{h.ID, h.Removed})
 		}
@@ -178,7 +180,7 @@ func (a *app) addHolder(ctx context.Context, f initFlags, unlock *keyFlags) (ans
 	if err != nil {
 		return nil, err
 	}
-	ans := holderAddAnswer{Holder: holderShort{ID: newHolderID(h), Kind: string(h.Kind), PostQuantum: h.PostQuantum}, Stores: []string{}}
+	ans := holderAddAnswer{Holder: holderShort{ID: newHolderID(h, sealed), Kind: string(h.Kind), PostQuantum: h.PostQuantum}, Stores: []string{}}
 	for _, s := range stores {
 		// Key objects never lapse: they stand outside what a store removes.
 		if _, err := s.store.Create(ctx, manifest.HolderKey(ans.Holder.ID), sealed, time.Time{}); err != nil {
@@ -189,7 +191,19 @@ func (a *app) addHolder(ctx context.Context, f initFlags, unlock *keyFlags) (ans
 	return ans, nil
 }
 
-func newHolderID(h seal.Holder) string { return string(h.Kind) + "-" + seal.NewID()[:8] }
+// newHolderID names a holder's file by its bytes, so that it can be seen without
+// the holder whether it still is what it was.
+func newHolderID(h seal.Holder, sealed []byte) string {
+	return string(h.Kind) + "-" + holderSum(sealed)
+}
+
+func holderSum(sealed []byte) string {
+	sum := sha256.Sum256(sealed)
+	return hex.EncodeToString(sum[:4])
+}
+
+// spoilt says whether a holder's file has other bytes than its name says.
+func spoilt(h manifest.Holder) bool { return !strings.HasSuffix(h.ID, "-"+holderSum(h.Sealed)) }
 
 // owned is a store whose header the owner key at hand signed.
 type owned struct {

@@ -374,10 +374,12 @@ func (a *app) makeKeys(p *plan) (f manifest.Founding, upload *seal.UploadKey, ho
 		return f, nil, nil, err
 	}
 	for _, h := range p.holders {
-		id := newHolderID(h)
-		if sealed[manifest.HolderKey(id)], err = seal.SealToHolder(restore, h); err != nil {
+		file, err := seal.SealToHolder(restore, h)
+		if err != nil {
 			return f, nil, nil, err
 		}
+		id := newHolderID(h, file)
+		sealed[manifest.HolderKey(id)] = file
 		holders = append(holders, holderShort{ID: id, Kind: string(h.Kind), PostQuantum: h.PostQuantum})
 	}
 	now := manifest.At(a.now())
