@@ -138,20 +138,26 @@ func (r *run) extend(ctx context.Context, t *target, s manifest.Stored, expiry t
 // are still needed, with leases raised, and new ones for what this run and crashed
 // ones before it stored. When there are many small ones, they become one.
 func (r *run) indexNew(ctx context.Context, t *target, expiry time.Time) error {
-	used, usable := make(map[pack.Name]bool), make(map[pack.Name]bool)
+	used, usable, spoilt := make(map[pack.Name]bool), make(map[pack.Name]bool), make(map[pack.Name]bool)
 	for i, p := range t.index.Packs() {
-		used[p.Name], usable[p.Name] = t.packs[i].used.Load(), t.packs[i].usable
+		used[p.Name], usable[p.Name], spoilt[p.Name] = t.packs[i].used.Load(), t.packs[i].usable, t.packs[i].spoilt
 	}
 	// A segment stays as long as any of its packs can be relied on, whether this
 	// snapshot needs it or not: after a night on which the images were missing from the
 	// set, they must not all be sent again.
+	// One that lists a damaged pack is written anew without it: a listing does not
+	// show the damage, and the next run must not rely on that pack.
 	keep := t.segments[:0]
+	var anew []*pack.Segment
 	indexed := make(map[pack.Name]bool)
 	for _, s := range t.segments {
 		for i := range s.Packs() {
 			indexed[s.Pack(i).Name] = true
 		}
-		if holdsAny(s.Segment, func(n pack.Name) bool { return usable[n] }) {
+		switch {
+		case holdsAny(s.Segment, func(n pack.Name) bool { return spoilt[n] }):
+			anew = append(anew, s.Segment)
+		case holdsAny(s.Segment, func(n pack.Name) bool { return usable[n] }):
 			keep = append(keep, s)
 		}
 	}
@@ -178,15 +184,18 @@ func (r *run) indexNew(ctx context.Context, t *target, expiry time.Time) error {
 			if s.Len() > smallSegment {
 				return false
 			}
-			merge = append(merge, s.Segment)
-			for i := range s.Packs() { // what has lapsed or was lost is forgotten here
-				if n := s.Pack(i).Name; usable[n] {
-					wanted[n] = true
-				}
-			}
+			anew = append(anew, s.Segment)
 			return true
 		})
 	}
+	for _, s := range anew { // what has lapsed or was lost is forgotten here
+		for i := range s.Packs() {
+			if n := s.Pack(i).Name; usable[n] {
+				wanted[n] = true
+			}
+		}
+	}
+	merge = append(merge, anew...)
 	if err := r.saveSegments(ctx, t, func(n pack.Name) bool { return wanted[n] || orphan(n) }, merge, expiry); err != nil {
 		return err
 	}

@@ -71,6 +71,8 @@ type target struct {
 type packState struct {
 	receipt manifest.Stored
 	usable  bool        // present, whole as far as listed, and kept long enough
+	named   bool        // the newest snapshot names it
+	spoilt  bool        // it was read, and was damaged
 	orphan  bool        // it stands in the journal and in no segment
 	used    atomic.Bool // the new snapshot needs it
 }
@@ -220,6 +222,12 @@ func (t *target) openIndex(ctx context.Context, key *seal.UploadKey, refs []mani
 			journaled[s.Pack(i).Name] = true
 		}
 	}
+	named := make(map[pack.Name]bool)
+	if last, ok := t.last(); ok {
+		for _, p := range last.Record.Packs {
+			named[p.Name] = true
+		}
+	}
 	t.packs = make([]packState, len(t.index.Packs()))
 	for i, p := range t.index.Packs() {
 		o, ok := present[p.Name]
@@ -239,7 +247,7 @@ func (t *target) openIndex(ctx context.Context, key *seal.UploadKey, refs []mani
 			continue
 		}
 		fresh := journaled[p.Name] && o.Modified.After(now.Add(-journalTrust))
-		t.packs[i].receipt = receipt
+		t.packs[i].receipt, t.packs[i].named = receipt, named[p.Name]
 		t.packs[i].usable = fresh || relied(lease)
 		t.packs[i].orphan = journaled[p.Name] && !indexed[p.Name]
 	}
@@ -313,14 +321,21 @@ func (t *target) holds(id pack.ChunkID) bool {
 	return p != nil
 }
 
-// find returns a pack with the chunk that can be relied on, or nil.
-func (t *target) find(id pack.ChunkID) *packState {
+// find returns a pack with the chunk that can be relied on, or nil. One that the
+// newest snapshot names goes first: where a pack was found damaged and its chunks
+// were stored again, the newest snapshot names the new one.
+func (t *target) find(id pack.ChunkID) (found *packState) {
 	for l := range t.index.All(id) {
-		if p := &t.packs[l.PackNo]; p.usable {
+		p := &t.packs[l.PackNo]
+		switch {
+		case !p.usable:
+		case p.named:
 			return p
+		case found == nil:
+			found = p
 		}
 	}
-	return nil
+	return found
 }
 
 // verify reads every usable pack back and stops relying on those that are damaged
@@ -339,7 +354,7 @@ func (t *target) verify(ctx context.Context) error {
 			switch {
 			case errors.Is(err, providers.ErrNotExist), errors.Is(err, providers.ErrCorrupt),
 				err == nil && pack.NameOf(data) != pin.Name:
-				p.usable = false
+				p.usable, p.spoilt = false, true
 				t.log.Warn("pack is damaged or gone; its chunks are stored again", "store", t.name, "key", p.receipt.Key())
 				return nil
 			default:
