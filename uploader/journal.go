@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -37,7 +38,8 @@ func openJournal(path string) (*journal, []*pack.Segment, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("open journal: %w", err)
 	}
-	if err := f.Truncate(good); err == nil {
+	err = f.Truncate(good)
+	if err == nil {
 		_, err = f.Seek(good, 0)
 	}
 	if err != nil {
@@ -96,7 +98,7 @@ func (j *journal) clear() error {
 	if err := j.f.Truncate(0); err != nil {
 		return fmt.Errorf("clear journal: %w", err)
 	}
-	_, err := j.f.Seek(0, 0)
+	_, err := j.f.Seek(0, io.SeekStart)
 	return err
 }
 
