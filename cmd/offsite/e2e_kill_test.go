@@ -96,7 +96,16 @@ type duration struct{ whole, packing time.Duration }
 
 func newKilling(t *testing.T, source string, state simtest.State) *killing {
 	t.Helper()
-	k := &killing{place: newPlace(t, source), state: state}
+	k := openKilling(newPlace(t, source))
+	k.state = state
+	return k
+}
+
+// openKilling opens the store of a place with its restore key.
+func openKilling(p *place) *killing {
+	t := p.t
+	t.Helper()
+	k := &killing{place: p}
 	var err error
 	k.driver, err = dir.Open(k.store)
 	must(t, err)
