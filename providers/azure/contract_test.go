@@ -46,10 +46,6 @@ func TestContract(t *testing.T) {
 	contract(t, realServer(t).URL, func(*azure.Config) {}, providertest.Abilities{})
 }
 
-func TestContractBelowPrefix(t *testing.T) {
-	contract(t, realServer(t).URL, func(cfg *azure.Config) { cfg.Prefix = "practice/one" }, providertest.Abilities{})
-}
-
 // worm is an account with versions and version-level immutability.
 var worm = azuretest.Options{Versions: true, Immutable: true}
 
@@ -61,10 +57,12 @@ func TestContractOfManager(t *testing.T) {
 	}, providertest.Abilities{Lease: true})
 }
 
-// The uploader's side: it sees leases and has no way to set one.
+// The uploader's side, below a prefix: it sees leases and has no way to set one.
 func TestContractOfManaged(t *testing.T) {
 	_, endpoint := newLayer(t, worm)
-	contract(t, endpoint, func(cfg *azure.Config) { cfg.Leases, cfg.Versions = azure.LeaseManaged, true }, providertest.Abilities{})
+	contract(t, endpoint, func(cfg *azure.Config) {
+		cfg.Leases, cfg.Versions, cfg.Prefix = azure.LeaseManaged, true, "practice/one"
+	}, providertest.Abilities{})
 }
 
 // Leases by last access cannot be stated, which the contract's cases of leases

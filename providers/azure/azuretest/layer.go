@@ -180,6 +180,10 @@ func (l *Layer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.change()
 	case "Create Container", "Get Container Properties", "Set Blob Tags", "Set Blob Tier", "Put Block", "Get Service":
 		c.answer(c.forward())
+	case "Copy Blob":
+		if !c.taken() {
+			c.refuse(http.StatusNotImplemented, "NotImplemented")
+		}
 	default:
 		c.refuse(http.StatusNotImplemented, "NotImplemented")
 	}

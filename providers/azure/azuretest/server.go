@@ -26,6 +26,10 @@ const (
 	saidMost  = 2000                   // bytes of npm's output that an error repeats
 )
 
+// boot runs the server until its standard input ends: it must not outlive a test
+// that was killed.
+const boot = `process.stdin.on("end", () => process.exit(1)).resume(); require(process.argv[1])`
+
 // Server is one Azurite process on the loopback with one account.
 type Server struct {
 	URL     string // http://127.0.0.1:PORT/ACCOUNT
@@ -36,9 +40,9 @@ type Server struct {
 	ended  chan struct{}
 }
 
-// Start runs Azurite in a folder of its own below data and waits until it listens.
-// Where it is missing below cache it is installed there first, by npm. It ends with
-// Stop, or with ctx.
+// Start runs Azurite, which keeps everything in memory, in the folder data and waits
+// until it listens. Where it is missing below cache it is installed there first, by
+// npm. Until it listens it ends with ctx; then with Stop, or with this process.
 func Start(ctx context.Context, cache, data string) (*Server, error) {
 	program, err := install(ctx, cache)
 	if err != nil {
@@ -48,11 +52,15 @@ func Start(ctx context.Context, cache, data string) (*Server, error) {
 	s := &Server{Account: "offsitetest", Key: base64.StdEncoding.EncodeToString(sum[:]), ended: make(chan struct{})}
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
-	cmd := exec.CommandContext(runCtx, "node", program, "--blobHost", "127.0.0.1", "--blobPort", "0",
-		"--location", data, "--skipApiVersionCheck", "--disableTelemetry", "--silent")
+	cmd := exec.CommandContext(runCtx, "node", "-e", boot, "--", program, "--blobHost", "127.0.0.1", "--blobPort", "0",
+		"--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent")
 	cmd.Env = append(cmd.Environ(), "AZURITE_ACCOUNTS="+s.Account+":"+s.Key)
 	cmd.WaitDelay = stopGrace
+	cmd.Dir = data
 	out, err := cmd.StdoutPipe()
+	if err == nil {
+		_, err = cmd.StdinPipe() // held open as long as this process lives
+	}
 	if err == nil {
 		err = cmd.Start()
 	}

@@ -1,0 +1,31 @@
+package azure
+
+import (
+	"context"
+	"errors"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"offsite/providers"
+)
+
+// KnownCode says whether the table has an error code.
+func KnownCode(code string) bool {
+	_, ok := codes[code]
+	return ok
+}
+
+// TokenError is the kind and text of the error that a chain's error becomes.
+func TokenError(ctx context.Context, err error) (kind error, text string) {
+	_, err = tokens{failing{err}}.GetToken(ctx, policy.TokenRequestOptions{})
+	var e *providers.Error
+	errors.As((&Driver{}).failure(ctx, "put", create, "r/a", err), &e)
+	return e.Kind, e.Error()
+}
+
+type failing struct{ err error }
+
+func (f failing) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	return azcore.AccessToken{}, f.err
+}
