@@ -88,6 +88,7 @@ var kinds = []struct {
 	{providers.ErrCold, exitStore, "thaw the objects at the provider first"},
 	{manifest.ErrNoStore, exitStore, "is the address right, and the disk the right one? offsite init makes a new store"},
 	{manifest.ErrOtherStore, exitStore, "is the address right, and the disk the right one? nothing was changed: the key used here belongs to another practice"},
+	{uploader.ErrNotEnrolled, exitStore, "the owner never enrolled this PC there: offsite init --join makes it one of the practice"},
 	{manifest.ErrNoHolder, exitUsage, "offsite key holders list shows the holders; the recovery sheet has the restore key itself: --restore-key FILE"},
 	{manifest.ErrLastHolder, exitUsage, "add another one first: offsite key holders add"},
 	{manifest.ErrRace, exitFailed, "another offsite works on the same source: let one finish, then run again"},
