@@ -363,7 +363,7 @@ func TestTokenErrorsHaveKinds(t *testing.T) {
 		{&azidentity.AuthenticationFailedError{}, providers.ErrUnreachable},
 		{errors.New("something else"), providers.ErrDenied},
 	} {
-		kind, text := azure.TokenError(t.Context(), c.err)
+		text, kind := azure.TokenError(t.Context(), c.err)
 		if kind != c.kind || strings.Contains(text, "\n") {
 			t.Errorf("%v: kind %v, text %q; want %v on one line", c.err, kind, text, c.kind)
 		}

@@ -16,12 +16,12 @@ func KnownCode(code string) bool {
 	return ok
 }
 
-// TokenError is the kind and text of the error that a chain's error becomes.
-func TokenError(ctx context.Context, err error) (kind error, text string) {
+// TokenError is the text and kind of the error that a chain's error becomes.
+func TokenError(ctx context.Context, err error) (text string, kind error) {
 	_, err = tokens{failing{err}}.GetToken(ctx, policy.TokenRequestOptions{})
 	var e *providers.Error
 	errors.As((&Driver{}).failure(ctx, "put", create, "r/a", err), &e)
-	return e.Kind, e.Error()
+	return e.Error(), e.Kind
 }
 
 type failing struct{ err error }
