@@ -168,3 +168,20 @@ func TestUploadKeyThatOthersCanReadIsRefused(t *testing.T) {
 	must(t, os.Chmod(p.path("upload.key"), 0o644))
 	p.want(exitUsage, "run", "--wait", "0s").says(t, "chmod 600")
 }
+
+func TestWrongPassphraseOpensNothing(t *testing.T) {
+	t.Parallel()
+	if raceDetector {
+		t.Skip("a passphrase takes half a minute under the race detector; the script key.txtar has one")
+	}
+	p := newPlace(t)
+	p.file("source/a", "a")
+	p.want(exitDone, "run", "--wait", "0s")
+	right, wrong := p.file("right.txt", "Correct horse battery staple\n"), p.file("wrong.txt", "correct horse battery staple\n")
+	p.want(exitDone, "key", "holders", "add", "--new-passphrase-file", right, "--restore-key", p.key)
+	p.want(exitUsage, "restore", "latest", "--to", p.path("back"), "--recovery-passphrase-file", wrong).says(t, "wrong passphrase", "mind capitals")
+	if _, err := os.Lstat(p.path("back")); err == nil {
+		t.Error("a target was made")
+	}
+	p.want(exitDone, "restore", "latest", "--to", p.path("back"), "--recovery-passphrase-file", right)
+}

@@ -301,3 +301,53 @@ func (k *killing) complete() {
 		k.t.Error(err)
 	}
 }
+
+// A restore that is killed leaves no file under its name that is not whole, and the
+// same command goes on from there.
+func TestRestoreKilledAtAnyMomentIsGoneOnWith(t *testing.T) {
+	t.Parallel()
+	source := filepath.Join(t.TempDir(), "databackup")
+	_, err := practice.Generate(t.Context(), practice.Options{Dir: source, Size: 20e6, Seed: 51})
+	must(t, err)
+	p := newPlace(t, source)
+	p.want(exitDone, "run", "--wait", "0s")
+	_, whole := p.restore(exitDone, "latest", "whole")
+	want := facts(t, source)
+	for name, f := range want { // times are given last of all to folders
+		if f.mode.IsDir() {
+			delete(want, name)
+		}
+	}
+	moments := 10
+	if raceDetector {
+		moments = 4
+	}
+	chance := rand.New(rand.NewPCG(51, 1))
+	for killed, tried := 0, 0; killed < moments; tried++ {
+		if tried > 5*moments {
+			t.Fatal("it is always faster than it can be killed")
+		}
+		to := p.path(fmt.Sprint("back ", tried))
+		args := []string{"restore", "latest", "--to", to, "--restore-key", p.key}
+		c := p.command(args...)
+		must(t, c.Start())
+		after := time.Duration((float64(killed) + chance.Float64()) / float64(moments) * float64(whole.took))
+		timer := time.AfterFunc(after, func() { _ = c.Process.Kill() })
+		code := exitOf(t, c.Wait())
+		timer.Stop()
+		if code == exitDone {
+			whole.took = whole.took * 7 / 8
+			continue
+		}
+		killed++
+		if _, err := os.Stat(to); err == nil {
+			for name, f := range facts(t, to) {
+				if w, ok := want[name]; ok && f != w {
+					t.Errorf("killed after %v: %s came back as %v, was %v", after, name, f, w)
+				}
+			}
+		}
+		p.want(exitDone, args...)
+		equal(t, facts(t, source), facts(t, to))
+	}
+}
