@@ -30,7 +30,7 @@ func (d *Driver) failure(ctx context.Context, op string, what request, key strin
 		if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 			err = errors.Join(ctx.Err(), cause(err))
 		}
-		return fail(op, key, transportKind(what, err), cause(err))
+		return fail(op, key, transportKind(what, err, ctx.Err() != nil), cause(err))
 	}
 	e := &providers.Error{Op: op, Provider: "azure", Key: key, Kind: kindOf(answer.ErrorCode, answer.StatusCode, what), Status: answer.StatusCode}
 	if answer.ErrorCode != "" {
@@ -77,7 +77,9 @@ func retryAfter(h http.Header) time.Duration {
 }
 
 // transportKind is the kind when there was no answer, or only the beginning of one.
-func transportKind(what request, err error) error {
+// A connection that was never made is an unreachable store, unless the caller gave up
+// (ended): a dial that takes too long also claims to be a context's end.
+func transportKind(what request, err error, ended bool) error {
 	var (
 		dial  *net.OpError
 		dns   *net.DNSError
@@ -86,7 +88,7 @@ func transportKind(what request, err error) error {
 		token *credentialError
 	)
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case ended:
 		return what.unknown()
 	case errors.As(err, &token):
 		return token.kind

@@ -159,6 +159,9 @@ func TestManagersCredentialNeitherWritesNorUnlocks(t *testing.T) {
 	if _, err := old.Delete(t.Context(), nil); !errors.As(err, &answer) || answer.ErrorCode != "BlobImmutableDueToPolicy" {
 		t.Errorf("delete of a locked version: %v", err)
 	}
+	if _, err := all.SetMetadata(t.Context(), map[string]*string{"a": ptr("b")}, nil); !errors.As(err, &answer) || answer.ErrorCode != "BlobImmutableDueToPolicy" {
+		t.Errorf("metadata of a locked version: %v", err)
+	}
 }
 
 // Whichever way the service refuses a create-only credential over a taken key.
