@@ -46,29 +46,21 @@ func TestContract(t *testing.T) {
 	contract(t, realServer(t).URL, func(*azure.Config) {}, providertest.Abilities{})
 }
 
-// worm is an account with versions and version-level immutability.
-var worm = azuretest.Options{Versions: true, Immutable: true}
-
-// The manager's side of leases by immutability.
-func TestContractOfManager(t *testing.T) {
-	_, endpoint := newLayer(t, worm)
-	contract(t, endpoint, func(cfg *azure.Config) {
-		cfg.Leases, cfg.Versions, cfg.MaxLease = azure.LeaseManager, true, 20*365*day
-	}, providertest.Abilities{Lease: true})
-}
-
-// The uploader's side, below a prefix: it sees leases and has no way to set one.
-func TestContractOfManaged(t *testing.T) {
-	_, endpoint := newLayer(t, worm)
-	contract(t, endpoint, func(cfg *azure.Config) {
-		cfg.Leases, cfg.Versions, cfg.Prefix = azure.LeaseManaged, true, "practice/one"
-	}, providertest.Abilities{})
-}
-
 // Leases by last access cannot be stated, which the contract's cases of leases
 // demand; the rest of the contract holds, with the ability to raise hidden. The
 // leases have tests of their own.
 func TestContractOfLastAccess(t *testing.T) {
-	_, endpoint := newLayer(t, azuretest.Options{Tracking: true})
-	contract(t, endpoint, func(cfg *azure.Config) { cfg.Leases, cfg.KeepDays = azure.LeaseLastAccess, 40 }, providertest.Abilities{})
+	contract(t, realServer(t).URL, func(cfg *azure.Config) { cfg.Leases, cfg.KeepDays = azure.LeaseLastAccess, 40 }, providertest.Abilities{})
+}
+
+// worm is an account with versions and version-level immutability.
+var worm = azuretest.Options{Versions: true, Immutable: true}
+
+// The manager's side of leases by immutability, below a prefix. The uploader's is the
+// same without Raise, and has tests of its own.
+func TestContractOfManager(t *testing.T) {
+	_, endpoint := newLayer(t, worm)
+	contract(t, endpoint, func(cfg *azure.Config) {
+		cfg.Leases, cfg.Versions, cfg.MaxLease, cfg.Prefix = azure.LeaseManager, true, 20*365*day, "practice/one"
+	}, providertest.Abilities{Lease: true})
 }
