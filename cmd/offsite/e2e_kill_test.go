@@ -27,6 +27,8 @@ type killing struct {
 	checker *simtest.Checker
 	stored  map[string]bool // keys of everything in the store, when it was last looked at
 	state   simtest.State   // of the source
+	opened  map[string]bool // packs whose chunks are known
+	in      map[pack.ChunkID]string
 }
 
 // A run is killed at 50 moments with a known seed: half of them are spread evenly
@@ -105,7 +107,7 @@ func newKilling(t *testing.T, source string, state simtest.State) *killing {
 func openKilling(p *place) *killing {
 	t := p.t
 	t.Helper()
-	k := &killing{place: p}
+	k := &killing{place: p, opened: map[string]bool{}, in: map[pack.ChunkID]string{}}
 	var err error
 	k.driver, err = dir.Open(k.store)
 	must(t, err)
@@ -131,7 +133,7 @@ func (k *killing) neverRun() *killing {
 	must(k.t, os.RemoveAll(filepath.Join(k.store, "r")))
 	must(k.t, os.RemoveAll(k.path("state")))
 	k.checker = &simtest.Checker{Opener: k.checker.Opener, Namer: k.checker.Namer, Owner: k.checker.Owner, Now: time.Now}
-	k.stored = nil
+	k.stored, k.opened, k.in = nil, map[string]bool{}, map[pack.ChunkID]string{}
 	k.look()
 	return k
 }
@@ -276,19 +278,33 @@ func (k *killing) settle(records int) {
 	}
 }
 
-// once wants every chunk in one pack only.
+// once wants every chunk in one pack only. It opens packs that it has not seen yet.
 func (k *killing) once() error {
-	packs, err := k.checker.Packs(k.t.Context(), k.driver)
-	if err != nil {
-		return err
-	}
-	in := map[pack.ChunkID]pack.Name{}
-	for name, content := range packs {
-		for id := range content.Chunks {
-			if other, twice := in[id]; twice {
-				return fmt.Errorf("chunk %v was stored again: it stands in %v and %v", id, other, name)
+	for o, err := range k.driver.List(k.t.Context(), manifest.PackPrefix, "") {
+		if err != nil {
+			return err
+		}
+		if k.opened[o.Key] {
+			continue
+		}
+		k.opened[o.Key] = true
+		sealed, err := k.driver.Get(k.t.Context(), o.Key, "", 0, -1)
+		if err != nil {
+			return err
+		}
+		plain, err := k.checker.Opener.Open(sealed)
+		if err != nil {
+			return err
+		}
+		r, err := pack.ParsePlain(plain)
+		if err != nil {
+			return err
+		}
+		for _, c := range r.Directory().Chunks {
+			if other, twice := k.in[c.ID]; twice {
+				return fmt.Errorf("chunk %v was stored again: it stands in %s and %s", c.ID, other, o.Key)
 			}
-			in[id] = name
+			k.in[c.ID] = o.Key
 		}
 	}
 	return nil
