@@ -305,9 +305,16 @@ func ownerSigned(domain string, v any, owner *seal.Owner) ([]byte, error) {
 
 // open checks an envelope and reads its payload strictly into v.
 func open(domain string, data []byte, trust func(string) (ed25519.PublicKey, error), v any) error {
-	payload, _, err := seal.OpenSigned(domain, data, trust)
+	_, err := openBy(domain, data, trust, v)
+	return err
+}
+
+// openBy is open for documents that say themselves who signed them: it also
+// returns the signer's id, which the caller compares.
+func openBy(domain string, data []byte, trust func(string) (ed25519.PublicKey, error), v any) (signer string, err error) {
+	payload, signer, err := seal.OpenSigned(domain, data, trust)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return unmarshalCanonical(payload, v)
+	return signer, unmarshalCanonical(payload, v)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"offsite/manifest/seal"
 	"offsite/providers"
 )
 
@@ -160,8 +161,12 @@ func ReadLeases(ctx context.Context, store *providers.Store, trust *Trust, sourc
 
 func parseLeases(data []byte, source string, trust *Trust) (*LeaseRecord, error) {
 	var l LeaseRecord
-	if err := open(leaseDomain, data, trust.key, &l); err != nil {
+	signer, err := openBy(leaseDomain, data, trust.key, &l)
+	if err != nil {
 		return nil, err
+	}
+	if signer != l.PC {
+		return nil, fmt.Errorf("%w: signed by another PC than the one it names", seal.ErrUntrustedSigner)
 	}
 	if err := l.validate(); err != nil {
 		return nil, err

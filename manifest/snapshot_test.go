@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -214,6 +215,36 @@ func TestLeaseRecordsAreReadInParts(t *testing.T) {
 	golden(t, "lease", data)
 	if got, _, _, err := manifest.ReadLeases(t.Context(), s, trust, sourceID, last); err != nil || len(got) != 0 {
 		t.Errorf("after the last key: %d records, %v", len(got), err)
+	}
+}
+
+func TestARecordIsSignedByThePCItNames(t *testing.T) {
+	s, trust := store(t)
+	expiry := now.AddDate(0, 0, 30)
+	other := record(1, expiry)
+	other.PC = "b1b2b3b4b5b6b7b8" // the signature names this one, too, and nobody enrolled it
+	if _, err := manifest.Commit(t.Context(), s, other, nil, nil, pcKey, expiry); err != nil {
+		t.Fatal(err)
+	}
+	_, bad, err := manifest.List(t.Context(), s, trust, "", nil)
+	if err != nil || len(bad) != 1 || !errors.Is(bad[0].Err, seal.ErrUntrustedSigner) {
+		t.Errorf("got %v, %v", bad, err)
+	}
+	// Signed by an enrolled PC in another one's name.
+	mine := record(2, expiry)
+	mine.PC = "b1b2b3b4b5b6b7b8"
+	mine.Findings = []manifest.Finding{}
+	mine.Segments, mine.Packs = []manifest.Pin{}, []manifest.Pin{}
+	payload, err := json.Marshal(mine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := seal.Sign("offsite record v1", payload, pcID, pcKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := manifest.ParseRecord(data, manifest.RecordKey(sourceID, 2), trust); !errors.Is(err, seal.ErrUntrustedSigner) {
+		t.Errorf("a record in another PC's name: got %v", err)
 	}
 }
 
