@@ -81,7 +81,8 @@ func TestPostBackupStepEndsWithTheRightCode(t *testing.T) {
 	p.want(exitUsage, append(step, "--dya", "2026-11-20")...).says(t, "did you mean --day?")
 }
 
-// run --day stores the set as another day than that of its newest change, once.
+// run --day stores the set again as the day that is named, each time as a new
+// revision, and sends nothing that is well in the store.
 func TestDayOfARunIsTheOneThatIsNamed(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -93,16 +94,18 @@ func TestDayOfARunIsTheOneThatIsNamed(t *testing.T) {
 		return r
 	}
 	run(exitDone, "2026-10-30")
-	run(exitNothingNew, "2026-10-30")
+	if r := run(exitDone, "2026-10-30"); r.New != 0 || r.Stores[0].Packs != 0 || r.Stores[0].Day != "2026-10-30#2" {
+		t.Errorf("the same day again: %+v", r)
+	}
 	if r := run(exitDone, "2026-11-02"); r.New != 0 || r.Stores[0].Packs != 0 {
 		t.Errorf("the same set as another day: %+v", r)
 	}
 	p.file("source/a.bak", "second")
-	if r := run(exitDone, "2026-10-30"); r.Stores[0].Day != "2026-10-30#2" {
+	if r := run(exitDone, "2026-10-30"); r.Stores[0].Day != "2026-10-30#3" {
 		t.Errorf("stored as %s", r.Stores[0].Day)
 	}
 	// The date counts, not the time of the run.
-	for day, want := range map[string]string{"latest": "first", "2026-11-02": "first", "2026-10-30": "second", "2026-10-30#1": "first", "2026-10-30#2": "second"} {
+	for day, want := range map[string]string{"latest": "first", "2026-11-02": "first", "2026-10-30": "second", "2026-10-30#1": "first", "2026-10-30#2": "first", "2026-10-30#3": "second"} {
 		back, _ := p.restore(exitDone, day, "back "+day)
 		if b, err := os.ReadFile(filepath.Join(back, "a.bak")); err != nil || string(b) != want {
 			t.Errorf("%s is %q, %v", day, b, err)
@@ -127,11 +130,11 @@ func TestDayOfARunIsTheOneThatIsNamed(t *testing.T) {
 			t.Errorf("%s is kept until %v because of %v", d.Day, d.Until, d.Reasons)
 		}
 	}
-	if len(plan.Days) != 3 || !slices.Contains(classes["2026-10-30#2"], "month") || slices.Contains(classes["2026-10-30"], "month") {
+	if len(plan.Days) != 4 || !slices.Contains(classes["2026-10-30#3"], "month") || slices.Contains(classes["2026-10-30"], "month") {
 		t.Errorf("classes %v", classes)
 	}
 	text := p.want(exitDone, "retention").stdout
-	if !strings.Contains(text, "2026-10-30#2") || !strings.Contains(text, "kept until") {
+	if !strings.Contains(text, "2026-10-30#3") || !strings.Contains(text, "kept until") {
 		t.Errorf("said\n%s", text)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"path"
@@ -32,6 +33,26 @@ type listed struct {
 	Files  int64     `json:"files"` // in and below a folder
 	Time   time.Time `json:"time"`
 	Target string    `json:"target,omitempty"`
+	SHA256 string    `json:"sha256,omitempty"` // of a file's bytes
+}
+
+// sums is a listing as sha256sum writes one, so that sha256sum -c checks a
+// restored day.
+type sums struct{ listing }
+
+func (s sums) text(w io.Writer) {
+	for _, e := range s.Entries {
+		if e.Type != "file" {
+			continue
+		}
+		// A name with a line end or a backslash is escaped as sha256sum does it.
+		name := strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`).Replace(e.Path)
+		mark := ""
+		if name != e.Path {
+			mark = `\`
+		}
+		fmt.Fprintf(w, "%s%s  %s\n", mark, e.SHA256, name)
+	}
 }
 
 func (l listing) text(w io.Writer) {
@@ -66,12 +87,13 @@ func printable(name string) string {
 
 func (a *app) lsVerb() verb {
 	var unlock keyFlags
-	var recursive bool
+	var recursive, hashes bool
 	return verb{
 		use: "ls DAY [PATH]", short: "list the files of a stored day",
 		long: `DAY is latest, a date such as 2026-11-20, or 2026-11-20#2 for its second
-revision. Names of files are sealed, so this needs the restore key.`,
-		example: "  offsite ls latest --restore-key restore.key\n  offsite ls 2026-11-20 images --recursive",
+revision. Names of files are sealed, so this needs the restore key. With --sha256
+all files are listed with their hashes, as sha256sum -c in a restored day wants it.`,
+		example: "  offsite ls latest --restore-key restore.key\n  offsite ls 2026-11-20 images --recursive\n  offsite ls latest --sha256 > SHA256SUMS",
 		exits:   []int{exitDone, exitFailed, exitUsage, exitStore, exitDamaged},
 		args: func(args []string) error {
 			if len(args) < 1 || len(args) > 2 {
@@ -81,6 +103,7 @@ revision. Names of files are sealed, so this needs the restore key.`,
 		},
 		flags: func(f *pflag.FlagSet) {
 			f.BoolVar(&recursive, "recursive", false, "list what is in folders, too")
+			f.BoolVar(&hashes, "sha256", false, "list all files with the SHA-256 of their bytes, for sha256sum -c")
 			unlock.add(f)
 		},
 		run: func(ctx context.Context, args []string) (answer, error) {
@@ -93,11 +116,14 @@ revision. Names of files are sealed, so this needs the restore key.`,
 				below = cleanPath(args[1])
 			}
 			ans := listing{Day: s.day.Day, Path: below, Entries: []listed{}, zone: l.zone}
-			if err := ans.collect(ctx, s.Snapshot, recursive); err != nil {
+			if err := ans.collect(ctx, s.Snapshot, recursive || hashes); err != nil {
 				return nil, err
 			}
 			if len(ans.Entries) == 0 && below != "" {
 				return nil, wrongUse("there is no "+quoted(below)+" in "+ans.Day, "offsite ls "+ans.Day+" lists the top")
+			}
+			if hashes {
+				return sums{ans}, nil
 			}
 			return ans, nil
 		},
@@ -175,6 +201,8 @@ func (l *listing) collect(ctx context.Context, s *restore.Snapshot, recursive bo
 		}
 		one := listed{Type: "file", Path: e.Path, Size: e.Size, Time: time.Unix(0, e.Mtime).UTC(), Target: e.Target}
 		switch e.Type {
+		case manifest.File:
+			one.SHA256 = hex.EncodeToString(e.SHA256[:])
 		case manifest.Folder:
 			one.Type = "folder"
 			index[e.Path] = len(l.Entries)

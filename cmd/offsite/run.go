@@ -81,11 +81,15 @@ func (a *app) runVerb() verb {
 		short: "save the finished backup now, once",
 		long: `Waits until the backup has finished, judges it, stores what is new in every
 store, and commits it as its business day. With --wait 0s the backup is taken to
-have finished: that is right where the backup program itself starts offsite.`,
+have finished: that is right where the backup program itself starts offsite.
+
+With --day the set is stored again as the day that is named: every file is read,
+everything in the stores that it needs is read back, what is missing or damaged is
+sent, and the day gets a new revision. Do this while the set still stands.`,
 		example: "  offsite run\n  offsite run --wait 2h --json",
 		exits:   []int{exitDone, exitFailed, exitUsage, exitIncomplete, exitSuspect, exitStore, exitDamaged, exitNothingNew},
 		flags: func(f *pflag.FlagSet) {
-			f.Var(&textFlag{&date, "DATE", func() string { return "" }}, "day", "the business `DATE` it belongs to, if not that of its newest change")
+			f.Var(&textFlag{&date, "DATE", func() string { return "" }}, "day", "store the set again, as that of this business `DATE`")
 			f.Var(&textFlag{&wait, "DURATION", wait.String}, "wait", "for how long to wait for a backup that is being written, a `DURATION`")
 			f.BoolVar(&all, "read-all", false, "read every file again, and prove everything that is stored already")
 		},
@@ -100,6 +104,8 @@ have finished: that is right where the backup program itself starts offsite.`,
 			if today := p.calendar.BusinessDate(a.now()); dateOf(date).After(today) {
 				return nil, wrongUse("--day: "+date.String()+" is in the future", "today's business date is "+today.String())
 			}
+			// Naming a day by hand is asking for it to be stored again, whatever is there.
+			all = all || date != config.Date{}
 			return a.save(ctx, p, saving{wait: time.Duration(wait), date: date, all: all})
 		},
 	}
