@@ -17,9 +17,11 @@ demo: build
 	@$(BIN) demo
 
 # Everything that must hold: formatting, linters, all tests with the race
-# detector, and builds for every system.
+# detector, builds for every system; and the program's heaviest tests at their
+# full size, which the race detector makes ten times slower.
 test: tools lint
 	$(GO) test -race -timeout 20m ./...
+	$(GO) test -run 'Killed|Sparse|Real|Readme|Passphrase|Scripts/demo' ./cmd/offsite
 	@$(MAKE) --no-print-directory cross TARGETS='windows/amd64 darwin/arm64'
 
 # The programs that the tests of examples/recover use, if apt-get is there.
