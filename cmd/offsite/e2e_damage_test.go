@@ -318,7 +318,7 @@ func (d *twoDays) containsDamage(t *testing.T, p part) {
 // healsDamage runs again, with the set of the last day as it was.
 func (d *twoDays) healsDamage(t *testing.T, p part) {
 	t.Helper()
-	args := []string{"run", "--wait", "0s", "--read-all", "--day", d.days[1]}
+	args := []string{"run", "--wait", "0s", "--day", d.days[1]}
 	if p.whole {
 		d.want(exitDamaged, args...)
 		return
@@ -337,6 +337,10 @@ func (d *twoDays) healsDamage(t *testing.T, p part) {
 		t.Errorf("the newest day is %s", newest)
 	}
 	back, _ := d.restore(exitDone, newest, "back healed")
+	equal(t, facts(t, d.source), facts(t, back))
+	// The next night relies on what is well.
+	d.want(exitDone, "run", "--wait", "0s")
+	back, _ = d.restore(exitDone, "latest", "back of the next night")
 	equal(t, facts(t, d.source), facts(t, back))
 }
 
