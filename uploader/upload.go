@@ -20,9 +20,9 @@ import (
 // says, so that silent rot and tampering behind an old date are found.
 const rereadDays = 7
 
-// spansPerWorker is enough for each reader to hold two, each worker one, and one
-// to wait between them.
-const spansPerWorker = 4
+// spansPerWorker is enough for each reader to hold two while it moves on, and each
+// worker one.
+const spansPerWorker = 3
 
 // file is what the snapshot says of one regular file of the set.
 type file struct {
