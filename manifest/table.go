@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"offsite/manifest/pack"
 )
@@ -221,9 +220,6 @@ func ValidPath(p string) error {
 	}
 	return nil
 }
-
-// PathIsText says whether p can be shown as it is.
-func PathIsText(p string) bool { return utf8.ValidString(p) }
 
 // AppendRoot writes the root chunk of a file table: the ids of the chunks that
 // hold its rows, in order.
