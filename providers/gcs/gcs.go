@@ -18,7 +18,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -29,14 +28,8 @@ import (
 	"google.golang.org/api/option"
 
 	"offsite/providers"
+	"offsite/providers/gcs/internal/wire"
 )
-
-// defaultEndpoint is always named, so that no environment variable of the SDK
-// sends sealed data elsewhere.
-const defaultEndpoint = "https://storage.googleapis.com/"
-
-// apiPath stands behind the endpoint.
-const apiPath = "/storage/v1/"
 
 // Config says where the objects are and who asks for them. The program reads the
 // environment and the secrets; this package only takes values.
@@ -72,79 +65,34 @@ type Config struct {
 type Driver struct {
 	bucket *storage.BucketHandle
 	client *storage.Client
-	wire   *wire
+	wire   *wire.Wire
 	prefix string
 }
 
 // Open checks the configuration and finds the credentials. It asks the bucket
 // for nothing.
 func Open(ctx context.Context, c Config) (*Driver, error) {
-	endpoint, err := c.check()
-	if err != nil {
-		return nil, fail("open", "", providers.ErrInvalid, err)
-	}
-	w, err := newWire(ctx, c)
+	w, err := wire.Open(ctx, wire.Config(c))
 	if err != nil {
 		return nil, err
 	}
 	client, err := storage.NewClient(ctx,
-		option.WithHTTPClient(w.client()),
+		option.WithHTTPClient(w.Client()),
 		option.WithoutAuthentication(), // the wire adds the token
-		option.WithEndpoint(endpoint),
+		option.WithEndpoint(w.Endpoint()),
 		storage.WithJSONReads(),
 	)
 	if err != nil {
 		return nil, fail("open", "", providers.ErrInvalid, err)
 	}
 	client.SetRetry(storage.WithPolicy(storage.RetryNever))
-	prefix := c.Prefix
-	if prefix != "" {
-		prefix += "/"
-	}
-	return &Driver{bucket: client.Bucket(c.Bucket), client: client, wire: w, prefix: prefix}, nil
+	return &Driver{bucket: client.Bucket(w.Bucket()), client: client, wire: w, prefix: w.Prefix()}, nil
 }
 
 // Close lets go of idle connections.
 func (d *Driver) Close() error {
-	d.wire.base.CloseIdleConnections()
+	d.wire.Close()
 	return d.client.Close()
-}
-
-// check returns the full endpoint. Errors repeat no value but the address.
-func (c Config) check() (string, error) {
-	if c.Bucket == "" || strings.ContainsAny(c.Bucket, "/?#% \\") {
-		return "", errors.New("bucket: name one, without a path")
-	}
-	if c.Prefix != "" && !providers.ValidKey(c.Prefix) {
-		return "", errors.New("prefix: lower case letters, digits, '.', '_', '-' and '/' between, no '/' at either end")
-	}
-	ways := 0
-	for _, given := range []bool{len(c.CredentialsJSON) > 0 || c.CredentialsFile != "", c.Anonymous, c.Token != ""} {
-		if given {
-			ways++
-		}
-	}
-	if ways > 1 {
-		return "", errors.New("credentials: a key, a token or none; only one of them")
-	}
-	endpoint := c.Endpoint
-	if endpoint == "" {
-		endpoint = defaultEndpoint
-	}
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || strings.Trim(u.Path, "/") != "" ||
-		u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return "", errors.New("endpoint: an address such as https://storage.googleapis.com, without path or user")
-	}
-	if u.Scheme == "http" && !loopback(u.Hostname()) {
-		return "", errors.New("endpoint: plain http only to this machine, because the token would be readable")
-	}
-	return u.Scheme + "://" + u.Host + apiPath, nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
 // begin is what every call on a key starts with.
@@ -185,7 +133,7 @@ func (d *Driver) attrs(ctx context.Context, op, key string, v providers.Version)
 	if !ok {
 		return nil, fail(op, key, providers.ErrNotExist, errors.New("no such generation"))
 	}
-	cctx, call := newCall(ctx, 1)
+	cctx, call := wire.NewCall(ctx, 1)
 	attrs, err := d.object(key, gen).Attrs(cctx)
 	if err != nil {
 		return nil, d.readFail(ctx, op, key, call, err)
@@ -228,7 +176,7 @@ func (d *Driver) Time(ctx context.Context) (time.Time, error) {
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, fail("time", "", providers.ErrBusy, err)
 	}
-	cctx, call := newCall(ctx, 1)
+	cctx, call := wire.NewCall(ctx, 1)
 	_, err := d.object(clockKey, 0).Attrs(cctx)
 	if err != nil {
 		err = d.readFail(ctx, "time", "", call, err)
@@ -236,7 +184,7 @@ func (d *Driver) Time(ctx context.Context) (time.Time, error) {
 			return time.Time{}, err
 		}
 	}
-	now, perr := http.ParseTime(call.header().Get("Date"))
+	now, perr := http.ParseTime(call.Header().Get("Date"))
 	if perr != nil {
 		return time.Time{}, fail("time", "", providers.ErrBusy, errors.New("answer without a date"))
 	}
@@ -261,7 +209,7 @@ func generation(v providers.Version) (gen int64, ok bool) {
 }
 
 func fail(op, key string, kind, cause error) error {
-	return &providers.Error{Op: op, Provider: "gcs", Key: key, Kind: kind, Err: cause}
+	return wire.Fail(op, key, kind, cause)
 }
 
 func failf(op, key string, kind error, format string, args ...any) error {

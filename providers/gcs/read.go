@@ -13,6 +13,7 @@ import (
 	"google.golang.org/api/iterator"
 
 	"offsite/providers"
+	"offsite/providers/gcs/internal/wire"
 )
 
 // pageSize is the most that the service lists in one answer.
@@ -37,7 +38,7 @@ func (d *Driver) Get(ctx context.Context, key string, v providers.Version, off, 
 	if n == 0 { // the service has no empty range
 		return d.empty(ctx, key, v, off)
 	}
-	cctx, call := newCall(ctx, 1)
+	cctx, call := wire.NewCall(ctx, 1)
 	r, err := d.object(key, gen).NewRangeReader(cctx, off, n)
 	if err != nil {
 		err = d.readFail(ctx, "get", key, call, err)
@@ -47,7 +48,7 @@ func (d *Driver) Get(ctx context.Context, key string, v providers.Version, off, 
 		return nil, err
 	}
 	defer r.Close()
-	if have := call.header().Get("X-Goog-Generation"); have == "" || (gen != 0 && have != string(v)) {
+	if have := call.Header().Get("X-Goog-Generation"); have == "" || (gen != 0 && have != string(v)) {
 		return nil, fail("get", key, providers.ErrBusy, errors.New("answer does not name the generation that was asked for"))
 	}
 	data, err := readAll(r, off, n)
@@ -129,7 +130,7 @@ func (d *Driver) List(ctx context.Context, prefix, after string) iter.Seq2[provi
 // list passes on what the service lists, page by page. Keys must rise, so that
 // no answer can make it go on for ever.
 func (d *Driver) list(ctx context.Context, prefix, after string, q *storage.Query, yield func(providers.Object, error) bool) {
-	cctx, call := newCall(ctx, 0)
+	cctx, call := wire.NewCall(ctx, 0)
 	it := d.bucket.Objects(cctx, q)
 	it.PageInfo().MaxSize = pageSize
 	last := ""
@@ -139,7 +140,7 @@ func (d *Driver) list(ctx context.Context, prefix, after string, q *storage.Quer
 				yield(providers.Object{}, fail("list", prefix, providers.ErrBusy, err))
 				return
 			}
-			call.allow(maxEmptyPages)
+			call.Allow(maxEmptyPages)
 		}
 		attrs, err := it.Next()
 		switch {
@@ -161,7 +162,7 @@ func (d *Driver) list(ctx context.Context, prefix, after string, q *storage.Quer
 
 // bucketThere asks the bucket itself, by the smallest listing there is.
 func (d *Driver) bucketThere(ctx context.Context) error {
-	cctx, call := newCall(ctx, 1)
+	cctx, call := wire.NewCall(ctx, 1)
 	it := d.bucket.Objects(cctx, &storage.Query{Prefix: d.prefix + clockKey, Projection: storage.ProjectionNoACL})
 	it.PageInfo().MaxSize = 1
 	if _, err := it.Next(); err != nil && !errors.Is(err, iterator.Done) {

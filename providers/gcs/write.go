@@ -10,6 +10,7 @@ import (
 	"cloud.google.com/go/storage"
 
 	"offsite/providers"
+	"offsite/providers/gcs/internal/wire"
 )
 
 const contentType = "application/octet-stream"
@@ -65,7 +66,7 @@ func (d *Driver) Put(ctx context.Context, key string, data []byte, opt providers
 
 // insert is the one request of a Put.
 func (d *Driver) insert(ctx context.Context, key string, data []byte, cond storage.Conditions, sum uint32, lease time.Time) (*storage.ObjectAttrs, error) {
-	cctx, call := newCall(ctx, 1)
+	cctx, call := wire.NewCall(ctx, 1)
 	cctx, cancel := context.WithCancel(cctx)
 	defer cancel()
 	w := d.object(key, 0).If(cond).NewWriter(cctx)
@@ -137,7 +138,7 @@ func (d *Driver) Raise(ctx context.Context, key string, v providers.Version, unt
 
 // patch sets the lease of exactly the metadata that was read.
 func (d *Driver) patch(ctx context.Context, key string, old *storage.ObjectAttrs, until time.Time) error {
-	cctx, call := newCall(ctx, 1)
+	cctx, call := wire.NewCall(ctx, 1)
 	got, err := d.object(key, old.Generation).If(storage.Conditions{MetagenerationMatch: old.Metageneration}).
 		Update(cctx, storage.ObjectAttrsToUpdate{CustomTime: until})
 	if err != nil {

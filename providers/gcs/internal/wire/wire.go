@@ -1,4 +1,10 @@
-package gcs
+// Package wire is the one way from this machine to Google Cloud Storage, for the
+// driver and for whoever sets a bucket up: configuration, credentials, the count
+// of requests that one call may make, and what the service's answers mean.
+//
+// It refuses redirects, decompression, and any request beyond those a call may
+// make.
+package wire
 
 import (
 	"context"
@@ -11,9 +17,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptrace"
+	"net/url"
 	"os"
-	"sync"
+	"strings"
 	"time"
 
 	"cloud.google.com/go/auth"
@@ -21,6 +27,64 @@ import (
 
 	"offsite/providers"
 )
+
+// defaultEndpoint is always named, so that no environment variable of the SDK
+// sends sealed data elsewhere.
+const defaultEndpoint = "https://storage.googleapis.com/"
+
+// apiPath stands behind the endpoint.
+const apiPath = "/storage/v1/"
+
+// Config is gcs.Config, field by field; what they mean stands there.
+type Config struct {
+	Bucket          string
+	Prefix          string
+	Endpoint        string
+	CredentialsJSON []byte
+	CredentialsFile string
+	Anonymous       bool
+	Token           string
+	UserAgent       string
+	CAFile          string
+	Proxy           func(*http.Request) (*url.URL, error)
+}
+
+// check returns the full endpoint. Errors repeat no value but the address.
+func (c Config) check() (string, error) {
+	if c.Bucket == "" || strings.ContainsAny(c.Bucket, "/?#% \\") {
+		return "", errors.New("bucket: name one, without a path")
+	}
+	if c.Prefix != "" && !providers.ValidKey(c.Prefix) {
+		return "", errors.New("prefix: lower case letters, digits, '.', '_', '-' and '/' between, no '/' at either end")
+	}
+	ways := 0
+	for _, given := range []bool{len(c.CredentialsJSON) > 0 || c.CredentialsFile != "", c.Anonymous, c.Token != ""} {
+		if given {
+			ways++
+		}
+	}
+	if ways > 1 {
+		return "", errors.New("credentials: a key, a token or none; only one of them")
+	}
+	endpoint := c.Endpoint
+	if endpoint == "" {
+		endpoint = defaultEndpoint
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || strings.Trim(u.Path, "/") != "" ||
+		u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return "", errors.New("endpoint: an address such as https://storage.googleapis.com, without path or user")
+	}
+	if u.Scheme == "http" && !loopback(u.Hostname()) {
+		return "", errors.New("endpoint: plain http only to this machine, because the token would be readable")
+	}
+	return u.Scheme + "://" + u.Host + apiPath, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
 
 // scope is the smallest one that may change metadata, which a lease is. What the
 // account may really do is the bucket's own policy.
@@ -40,21 +104,33 @@ const (
 	defaultUserAgent = "offsite"
 )
 
-// wire is the one way out: it adds token and User-Agent, notes whether a request
+// Wire is the one way out: it adds token and User-Agent, notes whether a request
 // reached the line, and lets each call make only the requests it may.
-type wire struct {
-	base  *http.Transport
-	creds *auth.Credentials // nil: none
-	token string            // ready token; empty: ask creds
-	agent string
+type Wire struct {
+	endpoint string // with the path of the API, with a slash behind
+	bucket   string
+	prefix   string // empty, or with a slash behind
+	base     *http.Transport
+	creds    *auth.Credentials // nil: none
+	token    string            // ready token; empty: ask creds
+	agent    string
 }
 
-func newWire(ctx context.Context, c Config) (*wire, error) {
+// Open checks the configuration and finds the credentials. It asks the bucket
+// for nothing.
+func Open(ctx context.Context, c Config) (*Wire, error) {
+	endpoint, err := c.check()
+	if err != nil {
+		return nil, Fail("open", "", providers.ErrInvalid, err)
+	}
 	base, err := newTransport(c)
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{base: base, token: c.Token, agent: c.UserAgent}
+	w := &Wire{endpoint: endpoint, bucket: c.Bucket, prefix: c.Prefix, base: base, token: c.Token, agent: c.UserAgent}
+	if w.prefix != "" {
+		w.prefix += "/"
+	}
 	if w.agent == "" {
 		w.agent = defaultUserAgent
 	}
@@ -65,6 +141,18 @@ func newWire(ctx context.Context, c Config) (*wire, error) {
 	}
 	return w, nil
 }
+
+// Endpoint is the address of the API, with a slash behind.
+func (w *Wire) Endpoint() string { return w.endpoint }
+
+// Bucket is the bucket's name.
+func (w *Wire) Bucket() string { return w.bucket }
+
+// Prefix is what stands before every key: nothing, or something with a slash behind.
+func (w *Wire) Prefix() string { return w.prefix }
+
+// Close lets go of idle connections.
+func (w *Wire) Close() { w.base.CloseIdleConnections() }
 
 func newTransport(c Config) (*http.Transport, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -98,14 +186,14 @@ func newTransport(c Config) (*http.Transport, error) {
 func loadCA(path string) (*x509.CertPool, error) {
 	pem, err := readLimited(path, maxCA)
 	if err != nil {
-		return nil, fail("open", "", providers.ErrInvalid, fmt.Errorf("read CA file: %w", err))
+		return nil, Fail("open", "", providers.ErrInvalid, fmt.Errorf("read CA file: %w", err))
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fail("open", "", providers.ErrInvalid, errors.New("CA file: no certificate in it"))
+		return nil, Fail("open", "", providers.ErrInvalid, errors.New("CA file: no certificate in it"))
 	}
 	return pool, nil
 }
@@ -135,13 +223,13 @@ func findCredentials(ctx context.Context, c Config, base *http.Transport) (*auth
 	if len(key) == 0 && c.CredentialsFile != "" {
 		var err error
 		if key, err = readLimited(c.CredentialsFile, maxKeyFile); err != nil {
-			return nil, fail("open", "", providers.ErrDenied, fmt.Errorf("read key file: %w", err))
+			return nil, Fail("open", "", providers.ErrDenied, fmt.Errorf("read key file: %w", err))
 		}
 	}
 	if len(key) == 0 {
 		creds, err := credentials.DetectDefault(opt)
 		if err != nil {
-			return nil, fail("open", "", providers.ErrDenied, errors.New(
+			return nil, Fail("open", "", providers.ErrDenied, errors.New(
 				"no application default credentials: name a key file, or sign in with the provider's own tool"))
 		}
 		return creds, nil
@@ -150,145 +238,25 @@ func findCredentials(ctx context.Context, c Config, base *http.Transport) (*auth
 		Type credentials.CredType `json:"type"`
 	}
 	if json.Unmarshal(key, &head) != nil {
-		return nil, fail("open", "", providers.ErrDenied, errors.New("key is not a JSON key file"))
+		return nil, Fail("open", "", providers.ErrDenied, errors.New("key is not a JSON key file"))
 	}
 	switch head.Type {
 	case credentials.ServiceAccount, credentials.AuthorizedUser, credentials.ImpersonatedServiceAccount,
 		credentials.ExternalAccount, credentials.ExternalAccountAuthorizedUser:
 	default:
-		return nil, fail("open", "", providers.ErrDenied, errors.New("key file is of a type that cannot be used here"))
+		return nil, Fail("open", "", providers.ErrDenied, errors.New("key file is of a type that cannot be used here"))
 	}
 	creds, err := credentials.NewCredentialsFromJSON(head.Type, key, opt)
 	if err != nil {
-		return nil, fail("open", "", providers.ErrDenied, errors.New("key file is incomplete or damaged"))
+		return nil, Fail("open", "", providers.ErrDenied, errors.New("key file is incomplete or damaged"))
 	}
 	return creds, nil
 }
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// client gives the SDK this wire. It follows no redirect: the API has none, so
+// Client is an HTTP client over this wire. It follows no redirect: the API has none, so
 // one comes from a portal or a proxy in between.
-func (w *wire) client() *http.Client {
+func (w *Wire) Client() *http.Client {
 	return &http.Client{Transport: w, CheckRedirect: noRedirect}
-}
-
-// call is what the wire learns about one call of a driver.
-type call struct {
-	mu   sync.Mutex
-	left int         // requests that may still be made
-	sent bool        // a connection was there, so the service may have the request
-	head http.Header // of the last answer; nil: none
-}
-
-type callKey struct{}
-
-// newCall makes a context under which n requests may be made.
-func newCall(ctx context.Context, n int) (context.Context, *call) {
-	c := &call{left: n}
-	return context.WithValue(ctx, callKey{}, c), c
-}
-
-// allow grants n more requests, which start from nothing.
-func (c *call) allow(n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.left, c.sent, c.head = n, false, nil
-}
-
-func (c *call) reached() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.sent
-}
-
-func (c *call) header() http.Header {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.head
-}
-
-// errRepeat stops what the SDK does by itself when an answer breaks off: only
-// Store decides on another attempt.
-var errRepeat = errors.New("one request per attempt")
-
-// tokenError is a failure before the request was made.
-type tokenError struct{ cause error }
-
-func (e *tokenError) Error() string { return "no access token" }
-func (e *tokenError) Unwrap() error { return e.cause }
-
-// RoundTrip makes one request.
-func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
-	c, _ := ctx.Value(callKey{}).(*call)
-	if c == nil || !c.take() {
-		closeBody(req)
-		return nil, errRepeat
-	}
-	bearer, err := w.bearer(ctx)
-	if err != nil {
-		closeBody(req)
-		return nil, &tokenError{err}
-	}
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
-		c.mu.Lock()
-		c.sent = true
-		c.mu.Unlock()
-	}}
-	out := req.Clone(httptrace.WithClientTrace(ctx, trace))
-	out.Header.Set("User-Agent", w.agent)
-	if bearer != "" {
-		out.Header.Set("Authorization", "Bearer "+bearer)
-	}
-	media := req.URL.Query().Get("alt") == "media"
-	if media {
-		// The bytes as they are stored: whoever may change metadata could else mark
-		// an object as gzip and have the service serve other bytes.
-		out.Header.Set("Accept-Encoding", "gzip")
-	}
-	res, err := w.base.RoundTrip(out)
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	c.head = res.Header
-	c.mu.Unlock()
-	if res.StatusCode >= 300 || !media {
-		// Only objects may be long; anything else that does not end is cut.
-		res.Body = &limited{Reader: io.LimitReader(res.Body, maxAnswer), Closer: res.Body}
-	}
-	return res, nil
-}
-
-type limited struct {
-	io.Reader
-	io.Closer
-}
-
-func (c *call) take() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.left--
-	return c.left >= 0
-}
-
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		_ = req.Body.Close()
-	}
-}
-
-// bearer is the token of this request; the library renews it ahead of its end.
-func (w *wire) bearer(ctx context.Context) (string, error) {
-	if w.token != "" || w.creds == nil {
-		return w.token, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
-	defer cancel()
-	token, err := w.creds.Token(ctx)
-	if err != nil {
-		return "", err
-	}
-	return token.Value, nil
 }
