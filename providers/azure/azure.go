@@ -36,6 +36,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
 	"offsite/providers"
+	"offsite/providers/azure/internal/wire"
 )
 
 // clockKey is the object that Time asks for. It need not be there.
@@ -53,8 +54,9 @@ type Driver struct {
 	date     atomic.Int64 // Unix time of the last answer; 0: none yet
 }
 
-// Expires is when the credential lapses; zero: unknown or never.
-func (d *Driver) Expires() time.Time { return d.expires }
+// Expires is when the credential lapses, if it is one that does and says so. Those of
+// the default chain are renewed by themselves.
+func (d *Driver) Expires() (time.Time, bool) { return d.expires, !d.expires.IsZero() }
 
 // now is the service's time at its last answer; long ago, if there was none.
 func (d *Driver) now() time.Time { return time.Unix(d.date.Load(), 0) }
@@ -210,7 +212,7 @@ func (d *Driver) look(ctx context.Context, op, key string, v providers.Version) 
 	}
 	client, conditions, err := d.pin(key, v)
 	if err != nil {
-		return obj, unlocked, fail(op, key, providers.ErrInvalid, cause(err))
+		return obj, unlocked, fail(op, key, providers.ErrInvalid, wire.Cause(err))
 	}
 	resp, err := client.GetProperties(ctx, &blob.GetPropertiesOptions{AccessConditions: conditions})
 	if err != nil {
@@ -257,7 +259,7 @@ func (d *Driver) Get(ctx context.Context, key string, v providers.Version, off, 
 	}
 	client, conditions, err := d.pin(key, v)
 	if err != nil {
-		return nil, fail("get", key, providers.ErrInvalid, cause(err))
+		return nil, fail("get", key, providers.ErrInvalid, wire.Cause(err))
 	}
 	resp, err := client.DownloadStream(ctx, &blob.DownloadStreamOptions{
 		Range: blob.HTTPRange{Offset: off, Count: max(n, 0)}, AccessConditions: conditions,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -65,6 +64,10 @@ type Config struct {
 	SharedKey string // account key in base64: the whole account, so not for a PC
 	SAS       string // shared access signature, with or without the question mark
 
+	// Token gives a bearer token for a scope, and when it ends: a sign-in that the
+	// chain does not know.
+	Token func(ctx context.Context, scope string) (string, time.Time, error)
+
 	Leases   LeaseMode
 	MaxLease time.Duration // LeaseManager: no lease ends later than this from now
 	KeepDays int           // LeaseLastAccess: the N of the account's rule
@@ -123,8 +126,8 @@ func (c Config) check() error {
 		return errors.New("container name is 3 to 63 lower-case letters, digits and hyphens")
 	case c.Prefix != "" && !providers.ValidKey(c.Prefix):
 		return errors.New("prefix is outside the key grammar")
-	case c.SharedKey != "" && c.SAS != "":
-		return errors.New("shared key and SAS exclude each other")
+	case c.SharedKey != "" && c.SAS != "" || c.Token != nil && c.SharedKey+c.SAS != "":
+		return errors.New("shared key, SAS and tokens exclude each other")
 	case c.Leases < LeaseNone || c.Leases > LeaseLastAccess:
 		return errors.New("unknown lease mode")
 	case (c.Leases == LeaseManaged || c.Leases == LeaseManager) && !c.Versions:
@@ -133,8 +136,6 @@ func (c Config) check() error {
 		return errors.New("a manager needs a longest lease")
 	case c.Leases == LeaseLastAccess && c.KeepDays < 2:
 		return errors.New("leases by last access need the days of the rule, at least 2")
-	case strings.ContainsFunc(c.UserAgent, func(r rune) bool { return r < ' ' || r > '~' }):
-		return errors.New("user agent is not plain ASCII")
 	}
 	return nil
 }
@@ -150,35 +151,6 @@ func name(s string, shortest, longest int, hyphens bool) bool {
 		}
 	}
 	return true
-}
-
-// address is the URL of the container, with the SAS if there is one.
-func (c Config) address() (string, error) {
-	endpoint := c.Endpoint
-	if endpoint == "" {
-		endpoint = "https://" + c.Account + ".blob.core.windows.net"
-	}
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", errors.New("endpoint is not a plain address")
-	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
-		return "", errors.New("endpoint is neither https nor on the loopback")
-	}
-	u = u.JoinPath(c.Container)
-	if c.SAS != "" {
-		q, err := url.ParseQuery(strings.TrimPrefix(c.SAS, "?"))
-		if err != nil || q.Get("sig") == "" {
-			return "", errors.New("SAS cannot be read") // its text is a secret
-		}
-		u.RawQuery = q.Encode()
-	}
-	return u.String(), nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // expiry is when the SAS lapses; zero: it does not say, or there is none.

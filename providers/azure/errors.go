@@ -8,14 +8,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
 	"offsite/providers"
+	"offsite/providers/azure/internal/wire"
 )
 
 func fail(op, key string, kind, cause error) error {
@@ -28,37 +27,25 @@ func (d *Driver) failure(ctx context.Context, op string, what request, key strin
 	var answer *azcore.ResponseError
 	if !errors.As(err, &answer) {
 		if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
-			err = errors.Join(ctx.Err(), cause(err))
+			err = errors.Join(ctx.Err(), wire.Cause(err))
 		}
-		return fail(op, key, transportKind(what, err, ctx.Err() != nil), cause(err))
+		return fail(op, key, transportKind(what, err, ctx.Err() != nil), wire.Cause(err))
 	}
 	e := &providers.Error{Op: op, Provider: "azure", Key: key, Kind: kindOf(answer.ErrorCode, answer.StatusCode, what), Status: answer.StatusCode}
 	if answer.ErrorCode != "" {
-		e.Err = errors.New(printable(answer.ErrorCode, longestCode))
+		e.Err = errors.New(wire.Printable(answer.ErrorCode, longestCode))
 	}
 	if resp := answer.RawResponse; resp != nil {
-		e.RequestID = printable(resp.Header.Get("X-Ms-Request-Id"), longestCode)
+		e.RequestID = wire.Printable(resp.Header.Get("X-Ms-Request-Id"), longestCode)
 		e.RetryAfter = retryAfter(resp.Header)
 	}
 	if e.Kind == providers.ErrDenied && !d.expires.IsZero() && d.now().After(d.expires) {
-		e.Err = fmt.Errorf("the SAS lapsed at %s: %s", d.expires.Format(time.RFC3339), printable(answer.ErrorCode, longestCode))
+		e.Err = fmt.Errorf("the SAS lapsed at %s: %s", d.expires.Format(time.RFC3339), wire.Printable(answer.ErrorCode, longestCode))
 	}
 	return e
 }
 
-const (
-	longestCode = 64  // the longest documented one has 49 letters
-	longestText = 600 // what the credentials of a chain say, one after the other
-)
-
-// printable is a foreign text on one line, cut.
-func printable(text string, most int) string {
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "..."
-	}
-	return text
-}
+const longestCode = 64 // the longest documented one has 49 letters
 
 // retryAfter reads the header of a throttled answer: seconds, or a date that counts
 // from the service's own.
@@ -85,35 +72,18 @@ func transportKind(what request, err error, ended bool) error {
 		dns   *net.DNSError
 		cert  *tls.CertificateVerificationError
 		trust x509.UnknownAuthorityError
-		token *credentialError
+		token *wire.CredentialError
 	)
 	switch {
 	case ended:
 		return what.unknown()
 	case errors.As(err, &token):
-		return token.kind
+		return token.Kind
 	case errors.As(err, &dial) && (dial.Op == "dial" || dial.Op == "proxyconnect"),
-		errors.As(err, &dns), errors.As(err, &cert), errors.As(err, &trust), errors.Is(err, errStranger) && !what.writes():
+		errors.As(err, &dns), errors.As(err, &cert), errors.As(err, &trust), errors.Is(err, wire.ErrStranger) && !what.writes():
 		return providers.ErrUnreachable
 	}
 	return what.unknown()
-}
-
-// cause takes the address out of an error of the transport: its query may be a SAS.
-func cause(err error) error {
-	var u *url.Error
-	for errors.As(err, &u) {
-		err = u.Err
-	}
-	if !strings.Contains(err.Error(), "sig=") {
-		return err
-	}
-	for _, plain := range []error{context.Canceled, context.DeadlineExceeded} {
-		if errors.Is(err, plain) {
-			return plain
-		}
-	}
-	return errors.New("the request failed; the text is left out because it may hold a secret")
 }
 
 // dateOfAbsent is the date of an answer that says that a blob is not there.

@@ -8,6 +8,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"offsite/providers"
+	"offsite/providers/azure/internal/wire"
 )
 
 // KnownCode says whether the table has an error code.
@@ -18,7 +19,7 @@ func KnownCode(code string) bool {
 
 // TokenError is the text and kind of the error that a chain's error becomes.
 func TokenError(ctx context.Context, err error) (text string, kind error) {
-	_, err = tokens{failing{err}}.GetToken(ctx, policy.TokenRequestOptions{})
+	_, err = wire.Tokens{Chain: failing{err}}.GetToken(ctx, policy.TokenRequestOptions{})
 	var e *providers.Error
 	errors.As((&Driver{}).failure(ctx, "put", create, "r/a", err), &e)
 	return e.Error(), e.Kind

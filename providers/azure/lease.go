@@ -10,6 +10,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 
 	"offsite/providers"
+	"offsite/providers/azure/internal/wire"
 )
 
 // accessGrain is how seldom the service notes a read: the first in 24 hours.
@@ -110,7 +111,7 @@ func (m *manager) Raise(ctx context.Context, key string, v providers.Version, un
 	client := m.client.NewBlobClient(m.prefix + key)
 	if isVersionID(obj.Version) {
 		if client, err = client.WithVersionID(string(obj.Version)); err != nil {
-			return fail("raise", key, providers.ErrInvalid, cause(err))
+			return fail("raise", key, providers.ErrInvalid, wire.Cause(err))
 		}
 	}
 	_, err = client.SetImmutabilityPolicy(ctx, policyUntil(now, until), &blob.SetImmutabilityPolicyOptions{
@@ -157,7 +158,7 @@ func (l *lastAccess) Raise(ctx context.Context, key string, v providers.Version,
 func (l *lastAccess) touch(ctx context.Context, key string, v providers.Version, n int64) error {
 	client, conditions, err := l.pin(key, v)
 	if err != nil {
-		return fail("raise", key, providers.ErrInvalid, cause(err))
+		return fail("raise", key, providers.ErrInvalid, wire.Cause(err))
 	}
 	resp, err := client.DownloadStream(ctx, &blob.DownloadStreamOptions{
 		Range: blob.HTTPRange{Count: n}, AccessConditions: conditions,
