@@ -8,7 +8,6 @@
 package gcstest
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -21,8 +20,7 @@ import (
 // Role is what a token may do: the names of permissions.
 type Role []string
 
-// The roles of the scheme: a PC that stores, somebody who restores, and whoever
-// sets the bucket up.
+// Uploader is the role of a PC that stores, where a test installs no printed one.
 func Uploader() Role {
 	return Role{"storage.objects.create", "storage.objects.get", "storage.objects.list", "storage.objects.update"}
 }
@@ -40,8 +38,11 @@ func Admin() Role {
 type Options struct {
 	// Start is the first time of the virtual clock.
 	Start time.Time
-	// Tokens are the bearer tokens and what each may do.
+	// Tokens are the bearer tokens and what each may do everywhere.
 	Tokens map[string]Role
+	// Members are further bearer tokens, whose rights Gcloud grants, such as
+	// "serviceAccount:uploader@project.iam.gserviceaccount.com".
+	Members map[string]string
 	// PermissionFirst: R3 is looked at before R4.
 	PermissionFirst bool
 	// LifecycleDelay is how long the service takes to act on what is due (R15).
@@ -58,16 +59,19 @@ type Layer struct {
 	now      time.Time
 	buckets  map[string]*bucket
 	requests map[string]int
+	roles    map[string]Role // custom ones, by full name
+	grants   []grant
 }
 
 // bucket is what the emulator forgets about a bucket.
 type bucket struct {
-	settings  map[string]json.RawMessage // lifecycle, retentionPolicy, softDeletePolicy as they were set
-	rules     []rule
-	retention time.Duration
-	locked    bool
-	there     bool               // the emulator has it
-	objects   map[string]*object // live ones, as far as they were seen
+	settings       map[string]any // those of kept, as they were set
+	metageneration int64
+	rules          []rule
+	retention      time.Duration
+	locked         bool
+	there          bool               // the emulator has it
+	objects        map[string]*object // live ones, as far as they were seen
 }
 
 // object is what the emulator forgets about a live object.
@@ -89,7 +93,7 @@ func New(upstream string, opt Options) (*Layer, error) {
 	}
 	client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
 	return &Layer{upstream: u, client: client, opt: opt, now: opt.Start.UTC(),
-		buckets: map[string]*bucket{}, requests: map[string]int{}}, nil
+		buckets: map[string]*bucket{}, requests: map[string]int{}, roles: map[string]Role{}}, nil
 }
 
 // Close lets go of idle connections.
@@ -119,8 +123,11 @@ type request struct {
 	*http.Request
 	method       string // "objects.patch", or empty
 	bucket, name string
-	role         Role
+	role         Role    // what the token may do everywhere
+	grants       []grant // what its member was granted
 	body         []byte
+	meta         fields // of an insert
+	metaErr      error
 }
 
 // ServeHTTP answers one request: route, look at the token, then at the rules.
@@ -129,15 +136,18 @@ func (l *Layer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
 	l.requests[req.method]++
 	date := l.now.Format(http.TimeFormat)
+	grants := slices.Clone(l.grants)
 	l.mu.Unlock()
 	w.Header().Set("Date", date) // R22
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	role, known := l.opt.Tokens[token]
-	if token == "" || !known { // R1
+	member, granted := l.opt.Members[token]
+	if token == "" || !known && !granted { // R1
 		writeAnswer(w, refuse(http.StatusUnauthorized, "authError", "Invalid Credentials"))
 		return
 	}
 	req.role = role
+	req.grants = slices.DeleteFunc(grants, func(g grant) bool { return !granted || g.member != member })
 	if err := req.read(w); err != nil {
 		writeAnswer(w, refuse(http.StatusBadRequest, "badRequest", err.Error()))
 		return
@@ -145,34 +155,58 @@ func (l *Layer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeAnswer(w, l.handle(req))
 }
 
-// methods are what is modelled and what it needs (R2).
-func methods() map[string][]string {
-	return map[string][]string{
-		"objects.insert":              {"storage.objects.create"},
-		"objects.get":                 {"storage.objects.get"},
-		"objects.media":               {"storage.objects.get"},
-		"objects.list":                {"storage.objects.list"},
-		"objects.patch":               {"storage.objects.update"},
-		"objects.delete":              {"storage.objects.delete"},
-		"buckets.insert":              {"storage.buckets.create"},
-		"buckets.get":                 {"storage.buckets.get"},
-		"buckets.patch":               {"storage.buckets.update"},
-		"buckets.lockRetentionPolicy": {"storage.buckets.update"},
-		"buckets.testIamPermissions":  nil,
+// method is what a method of the JSON API needs, and whether it is modelled
+// beyond that.
+type method struct {
+	needs    []string
+	modelled bool
+}
+
+// methods are those whose permissions are kept (R2).
+func methods() map[string]method {
+	const get, list, create, update = "storage.objects.get", "storage.objects.list", "storage.objects.create", "storage.objects.update"
+	const change = "storage.buckets.update"
+	return map[string]method{
+		"objects.insert":              {[]string{create}, true},
+		"objects.get":                 {[]string{get}, true},
+		"objects.media":               {[]string{get}, true},
+		"objects.list":                {[]string{list}, true},
+		"objects.patch":               {[]string{get, update}, true},
+		"objects.update":              {[]string{update}, true},
+		"objects.delete":              {[]string{"storage.objects.delete"}, true},
+		"objects.otherInsert":         {[]string{create}, false},
+		"objects.rewrite":             {[]string{get, create}, false},
+		"objects.copy":                {[]string{get, create}, false},
+		"objects.compose":             {[]string{get, create}, false},
+		"objects.move":                {[]string{"storage.objects.move", create}, false},
+		"objects.restore":             {[]string{"storage.objects.restore", create}, false},
+		"objectAccessControls":        {[]string{"storage.objects.setIamPolicy"}, false},
+		"buckets.insert":              {[]string{"storage.buckets.create"}, true},
+		"buckets.get":                 {[]string{"storage.buckets.get"}, true},
+		"buckets.patch":               {[]string{change}, true},
+		"buckets.update":              {[]string{change}, false},
+		"buckets.delete":              {[]string{"storage.buckets.delete"}, false},
+		"buckets.lockRetentionPolicy": {[]string{change}, true},
+		"buckets.getIamPolicy":        {[]string{"storage.buckets.getIamPolicy"}, false},
+		"buckets.setIamPolicy":        {[]string{"storage.buckets.setIamPolicy"}, false},
+		"buckets.testIamPermissions":  {nil, true},
+		"notifications":               {[]string{change}, false},
 	}
 }
 
+// writes are the methods that make an object, of which R3 is kept.
+func writes() []string {
+	return []string{"objects.otherInsert", "objects.rewrite", "objects.copy", "objects.compose", "objects.move", "objects.restore"}
+}
+
 func (l *Layer) handle(r *request) answer {
-	needs, modelled := methods()[r.method]
-	if !modelled { // R23
-		return refuse(http.StatusNotImplemented, "notImplemented", "not modelled: "+r.Method+" "+r.URL.Path)
-	}
-	for _, permission := range needs { // R2
-		if !slices.Contains(r.role, permission) {
+	m, known := methods()[r.method]
+	for _, permission := range m.needs { // R2
+		if !r.may(permission, r.name) {
 			return lacks(permission)
 		}
 	}
-	if r.method != "buckets.insert" && !l.bucketThere(r) { // R24
+	if known && r.method != "buckets.insert" && !l.bucketThere(r) { // R24
 		return refuse(http.StatusNotFound, "notFound", "The specified bucket does not exist.")
 	}
 	switch r.method {
@@ -183,6 +217,12 @@ func (l *Layer) handle(r *request) answer {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if slices.Contains(writes(), r.method) && l.load(r, r.name) != nil && !r.may("storage.objects.delete", r.name) { // R3
+		return lacks("storage.objects.delete")
+	}
+	if !m.modelled { // R23
+		return refuse(http.StatusNotImplemented, "notImplemented", "not modelled: "+r.Method+" "+r.URL.Path)
+	}
 	switch r.method {
 	case "objects.insert":
 		return l.insert(r)
@@ -190,7 +230,7 @@ func (l *Layer) handle(r *request) answer {
 		return l.get(r)
 	case "objects.list":
 		return l.list(r)
-	case "objects.patch":
+	case "objects.patch", "objects.update":
 		return l.patch(r)
 	case "objects.delete":
 		return l.remove(r)
@@ -209,61 +249,10 @@ func lacks(permission string) answer {
 	return refuse(http.StatusForbidden, "forbidden", "caller does not have "+permission+" access to the Google Cloud Storage object.")
 }
 
-// route names the method of the JSON API. What it does not know has no name.
-func route(r *http.Request) *request {
-	req := &request{Request: r}
-	path := strings.TrimSuffix(r.URL.EscapedPath(), "/")
-	q := r.URL.Query()
-	if rest, ok := strings.CutPrefix(path, "/upload/storage/v1/b/"); ok {
-		name, end, _ := strings.Cut(rest, "/")
-		if r.Method == http.MethodPost && end == "o" && q.Get("uploadType") == "multipart" {
-			req.method, req.bucket = "objects.insert", unescape(name)
-		}
-		return req
-	}
-	if path == "/storage/v1/b" && r.Method == http.MethodPost {
-		req.method = "buckets.insert"
-		return req
-	}
-	rest, ok := strings.CutPrefix(strings.TrimPrefix(path, "/download"), "/storage/v1/b/")
-	if !ok || r.Header.Get("X-HTTP-Method-Override") != "" {
-		return req
-	}
-	name, rest, _ := strings.Cut(rest, "/")
-	req.bucket = unescape(name)
-	kind, name, isObject := strings.Cut(rest, "/")
-	switch {
-	case kind == "o" && isObject && !strings.Contains(name, "/"): // a "/" in a name comes escaped
-		req.name = unescape(name)
-		req.method = map[string]string{http.MethodGet: "objects.get", http.MethodPatch: "objects.patch",
-			http.MethodDelete: "objects.delete"}[r.Method]
-		if req.method == "objects.get" && q.Get("alt") == "media" {
-			req.method = "objects.media"
-		}
-	case rest == "o" && r.Method == http.MethodGet && q.Get("versions") != "true":
-		req.method = "objects.list"
-	case rest == "":
-		req.method = map[string]string{http.MethodGet: "buckets.get", http.MethodPatch: "buckets.patch"}[r.Method]
-	case rest == "lockRetentionPolicy" && r.Method == http.MethodPost:
-		req.method = "buckets.lockRetentionPolicy"
-	case rest == "iam/testPermissions" && r.Method == http.MethodGet:
-		req.method = "buckets.testIamPermissions"
-	}
-	return req
-}
-
-// unescape leaves what cannot be unescaped as it is: no object has such a name.
-func unescape(s string) string {
-	if plain, err := url.PathUnescape(s); err == nil {
-		return plain
-	}
-	return s
-}
-
 func testPermissions(r *request) answer {
 	has := []string{}
 	for _, permission := range r.URL.Query()["permissions"] {
-		if slices.Contains(r.role, permission) {
+		if r.may(permission, "") {
 			has = append(has, permission)
 		}
 	}
@@ -288,8 +277,12 @@ func (l *Layer) bucketThere(r *request) bool {
 func (l *Layer) bucketOf(name string) *bucket {
 	b := l.buckets[name]
 	if b == nil {
-		b = &bucket{settings: map[string]json.RawMessage{}, objects: map[string]*object{}}
+		b = newBucket()
 		l.buckets[name] = b
 	}
 	return b
+}
+
+func newBucket() *bucket {
+	return &bucket{settings: map[string]any{}, metageneration: 1, objects: map[string]*object{}}
 }

@@ -3,7 +3,6 @@ package gcstest
 import (
 	"encoding/json"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -76,16 +75,12 @@ func condition(r *request, name string, have int64) bool {
 }
 
 func (l *Layer) insert(r *request) answer {
-	meta, err := insertMetadata(r)
+	meta, err := r.meta, r.metaErr
 	if err != nil {
 		return refuse(http.StatusBadRequest, "badRequest", err.Error())
 	}
-	name := meta.text("name")
-	if q := r.URL.Query().Get("name"); q != "" {
-		if name != "" && name != q {
-			return refuse(http.StatusBadRequest, "invalidParameter", "two names")
-		}
-		name = q
+	if name := meta.text("name"); name != "" && name != r.name {
+		return refuse(http.StatusBadRequest, "invalidParameter", "two names")
 	}
 	custom, _, err := meta.customTime() // R10, R11
 	if err != nil {
@@ -94,7 +89,7 @@ func (l *Layer) insert(r *request) answer {
 	if _, given := meta["retention"]; given { // R21
 		return refuse(http.StatusForbidden, "forbidden", "caller does not have storage.objects.setRetention access to the Google Cloud Storage object.")
 	}
-	b, old := l.bucketOf(r.bucket), l.load(r, name)
+	b, old := l.bucketOf(r.bucket), l.load(r, r.name)
 	if a := l.mayReplace(r, b, old); a != nil {
 		return *a
 	}
@@ -103,8 +98,9 @@ func (l *Layer) insert(r *request) answer {
 	if a.status != http.StatusOK || json.Unmarshal(a.body, &stored) != nil {
 		return a
 	}
-	o := &object{generation: stored.number("generation"), metageneration: 1, created: l.now, updated: l.now, custom: custom} // R6
-	b.objects[name] = o
+	o := &object{generation: stored.number("generation"), metageneration: 1, created: l.now, updated: l.now, custom: custom, // R6
+		eventHold: b.settings["defaultEventBasedHold"] == true} // R26
+	b.objects[r.name] = o
 	return o.describe(l, b, a.header, stored)
 }
 
@@ -115,7 +111,7 @@ func (l *Layer) mayReplace(r *request, b *bucket, old *object) *answer {
 		generation = old.generation
 	}
 	held := condition(r, "ifGenerationMatch", generation)
-	deny := old != nil && !slices.Contains(r.role, "storage.objects.delete")
+	deny := old != nil && !r.may("storage.objects.delete", r.name)
 	refusal := lacks("storage.objects.delete")
 	switch {
 	case deny && l.opt.PermissionFirst: // R3 before R4
@@ -188,8 +184,13 @@ func (l *Layer) patch(r *request) answer {
 	if !given { // R9
 		delete(change, "customTime")
 	}
+	if r.method == "objects.update" { // what it leaves out stays as it is, here
+		whole := *r.Request
+		whole.Method = http.MethodPatch
+		r = &request{Request: &whole, method: "objects.patch", bucket: r.bucket, name: r.name, role: r.role, grants: r.grants}
+	}
 	if _, ok := change["retention"]; ok { // R21
-		if !slices.Contains(r.role, "storage.objects.setRetention") {
+		if !r.may("storage.objects.setRetention", r.name) {
 			return lacks("storage.objects.setRetention")
 		}
 		return refuse(http.StatusNotImplemented, "notImplemented", "not modelled: per-object retention")
@@ -229,6 +230,9 @@ func (l *Layer) remove(r *request) answer {
 	}
 	if a := l.protected(b, o); a != nil {
 		return *a
+	}
+	if b.versioned() { // R23
+		return refuse(http.StatusNotImplemented, "notImplemented", "not modelled: deletion from a bucket that keeps versions")
 	}
 	a := l.forward(r, nil)
 	if a.status < 300 {

@@ -68,6 +68,12 @@ func (r *request) read(w http.ResponseWriter) error {
 		return fmt.Errorf("read request: %w", err)
 	}
 	r.body = body
+	if r.method == "objects.insert" {
+		r.meta, r.metaErr = insertMetadata(r)
+		if r.name == "" {
+			r.name = r.meta.text("name")
+		}
+	}
 	return nil
 }
 
