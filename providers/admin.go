@@ -61,6 +61,9 @@ type Attempt struct {
 	Refused bool   `json:"refused"`
 	Answer  string `json:"answer"`           // the service's code
 	Remedy  string `json:"remedy,omitempty"` // which right to take away
+	// Accepted says why it need not be refused: the service cannot refuse it
+	// without refusing what the uploader is for. Empty: it must be refused.
+	Accepted string `json:"accepted,omitempty"`
 }
 
 // Attacker tries, with the credential that it was opened with, everything that
