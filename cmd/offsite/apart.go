@@ -25,7 +25,7 @@ func apart(c *config.Config) error {
 	return nil
 }
 
-func addressesOf(stores []config.NamedAddress) []config.Address {
+func addressesOf(stores []config.Store) []config.Address {
 	var out []config.Address
 	for _, s := range stores {
 		out = append(out, s.Address)

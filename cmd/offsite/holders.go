@@ -225,7 +225,7 @@ func (a *app) ownedStores(ctx context.Context, unlock *keyFlags) ([]owned, *seal
 	}
 	var stores []owned
 	for _, s := range chosen {
-		store, err := openAddress(s.Name, s.Address)
+		store, err := a.openStore(ctx, s)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -129,7 +129,7 @@ var customs = map[string]struct{ zone, fiscalYearEnd string }{
 type plan struct {
 	config, uploadKey string
 	text              []byte
-	stores            []config.NamedAddress
+	stores            []config.Store
 	holders           []seal.Holder
 }
 
@@ -142,7 +142,7 @@ func (a *app) initialise(ctx context.Context, f initFlags) (answer, error) {
 	// leaves nothing behind but perhaps an empty folder.
 	var stores []*providers.Store
 	for _, s := range p.stores {
-		store, err := createStore(ctx, s)
+		store, err := a.createStore(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -165,7 +165,7 @@ func (a *app) initialise(ctx context.Context, f initFlags) (answer, error) {
 	}
 	ans := initAnswer{Config: p.config, UploadKey: p.uploadKey, Repository: upload.Repository, PC: upload.PC, Holders: holders}
 	for _, s := range p.stores {
-		ans.Stores = append(ans.Stores, s.Address.String())
+		ans.Stores = append(ans.Stores, s.Reference())
 	}
 	return ans, nil
 }
@@ -253,24 +253,13 @@ func (a *app) planInit(f initFlags) (*plan, error) {
 }
 
 // namedStores reads addresses and gives the stores names.
-func namedStores(texts []string) ([]config.NamedAddress, error) {
-	var out []config.NamedAddress
+func namedStores(texts []string) ([]config.Store, error) {
+	var out []config.Store
 	used := map[string]int{}
 	for _, text := range texts {
-		var s config.NamedAddress
-		if err := s.Address.UnmarshalText([]byte(text)); err != nil {
-			var v *config.ValueError
-			if errors.As(err, &v) {
-				return nil, wrongUse("--store: "+v.Problem, v.Hint)
-			}
+		s, err := storeAt(text)
+		if err != nil {
 			return nil, err
-		}
-		if s.Address.Scheme == "dir" {
-			abs, err := filepath.Abs(string(s.Address.Path))
-			if err != nil {
-				return nil, fmt.Errorf("find store: %w", err)
-			}
-			s.Address.Path = config.Path(abs)
 		}
 		s.Name = map[string]string{"dir": "folder", "s3": "s3", "gs": "gcs", "azblob": "azure"}[s.Address.Scheme]
 		if used[s.Name]++; used[s.Name] > 1 {
@@ -331,22 +320,25 @@ func (a *app) newPassphrase() (string, error) {
 	return first, nil
 }
 
-// createStore makes or opens the place of a new store.
-func createStore(ctx context.Context, s config.NamedAddress) (*providers.Store, error) {
-	if s.Address.Scheme != "dir" {
-		return nil, fail(exitUsage, fmt.Errorf("--store %s", s.Address), onlyFolders)
+// createStore makes or opens the place of a new store. Buckets and containers are
+// made by store setup, with another credential.
+func (a *app) createStore(ctx context.Context, s config.Store) (*providers.Store, error) {
+	if s.Address.Scheme == "dir" {
+		_, err := dir.Create(string(s.Address.Path))
+		if errors.Is(err, providers.ErrExist) {
+			return nil, fail(exitUsage, fmt.Errorf("%s holds other files", s.Address.Path), "name a new or an empty folder")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("store %s: %w", s.Address, err)
+		}
 	}
-	d, err := dir.Create(string(s.Address.Path))
-	if errors.Is(err, providers.ErrExist) {
-		return nil, fail(exitUsage, fmt.Errorf("%s holds other files", s.Address.Path), "name a new or an empty folder")
-	}
+	store, err := a.openStore(ctx, s)
 	if err != nil {
-		return nil, fmt.Errorf("store %s: %w", s.Address, err)
+		return nil, err
 	}
-	store := providers.NewStore(d, providers.Options{})
 	switch err := manifest.Vacant(ctx, store); {
 	case errors.Is(err, providers.ErrExist):
-		return nil, fail(exitUsage, fmt.Errorf("store %s: %w", s.Address, err), "name a new or an empty folder; for one more PC of a practice add --join")
+		return nil, fail(exitUsage, fmt.Errorf("store %s: %w", s.Address, err), "name a new or an empty place; for one more PC of a practice add --join")
 	case err != nil:
 		return nil, fmt.Errorf("store %s: %w", s.Address, err)
 	}

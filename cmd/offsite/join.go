@@ -47,7 +47,7 @@ func (a *app) joinPractice(ctx context.Context, f initFlags) (answer, error) {
 	}
 	var stores []owned
 	for _, s := range p.stores {
-		store, err := openAddress(s.Name, s.Address)
+		store, err := a.openStore(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +86,7 @@ func (a *app) joinPractice(ctx context.Context, f initFlags) (answer, error) {
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}
 	for _, s := range p.stores {
-		ans.Stores = append(ans.Stores, s.Address.String())
+		ans.Stores = append(ans.Stores, s.Reference())
 	}
 	return ans, nil
 }

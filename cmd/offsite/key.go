@@ -130,7 +130,7 @@ func (a *app) addresses() ([]string, error) {
 	}
 	var out []string
 	for _, s := range c.Stores {
-		out = append(out, s.Address.String())
+		out = append(out, s.Reference())
 	}
 	return out, nil
 }

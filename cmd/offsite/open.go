@@ -21,7 +21,6 @@ import (
 	"offsite/manifest"
 	"offsite/manifest/seal"
 	"offsite/providers"
-	"offsite/providers/dir"
 )
 
 // configPath is the file that --config, OFFSITE_CONFIG or the system's custom names.
@@ -79,21 +78,6 @@ func loadUploadKey(c *config.Config) (*seal.UploadKey, error) {
 	return seal.ParseUploadKey(text)
 }
 
-// onlyFolders is what is said of an address that this version cannot open.
-const onlyFolders = "this version opens dir: addresses only"
-
-// openAddress opens the store at an address.
-func openAddress(name string, at config.Address) (*providers.Store, error) {
-	if at.Scheme != "dir" {
-		return nil, fail(exitUsage, fmt.Errorf("store %s is at %s", name, at), onlyFolders)
-	}
-	d, err := dir.Open(string(at.Path))
-	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", name, err)
-	}
-	return providers.NewStore(d, providers.Options{}), nil
-}
-
 // chosenStores are the configured stores that --store leaves.
 func (a *app) chosenStores(c *config.Config) ([]config.Store, error) {
 	if a.store == "" {
@@ -119,15 +103,9 @@ func (a *app) chosenStores(c *config.Config) ([]config.Store, error) {
 // is needed, which is how one restores on a new computer.
 func (a *app) readFrom() (config.Store, *config.Config, error) {
 	if strings.Contains(a.store, ":") {
-		s := config.Store{Name: a.store}
-		if err := s.Address.UnmarshalText([]byte(a.store)); err != nil {
-			var v *config.ValueError
-			if errors.As(err, &v) {
-				return s, nil, wrongUse("--store: "+v.Problem, v.Hint)
-			}
-			return s, nil, err
-		}
-		return s, nil, nil
+		s, err := storeAt(a.store)
+		s.Name = s.Address.String()
+		return s, nil, err
 	}
 	c, err := a.loadConfig()
 	if err != nil {
@@ -138,6 +116,19 @@ func (a *app) readFrom() (config.Store, *config.Config, error) {
 		return config.Store{}, nil, err
 	}
 	return stores[0], c, nil
+}
+
+// storeAt reads a store that a flag names by its address.
+func storeAt(text string) (config.Store, error) {
+	s, err := config.ParseStore(text)
+	var v *config.ValueError
+	if errors.As(err, &v) {
+		return s, wrongUse("--store: "+v.Problem, v.Hint)
+	}
+	if err != nil {
+		return s, err
+	}
+	return s, s.Absolute()
 }
 
 // library is a store opened for reading.
@@ -161,7 +152,7 @@ func (a *app) openLibrary(ctx context.Context, unlock *keyFlags) (*library, erro
 	if err != nil {
 		return nil, err
 	}
-	store, err := openAddress(at.Name, at.Address)
+	store, err := a.openStore(ctx, at)
 	if err != nil {
 		return nil, err
 	}

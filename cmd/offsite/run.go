@@ -126,7 +126,7 @@ func (a *app) save(ctx context.Context, p *site, s saving) (answer, error) {
 
 // saveSet is save that also returns the set, if it came so far.
 func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Set, error) {
-	targets, down, err := a.targets(p)
+	targets, down, err := a.targets(ctx, p)
 	if err != nil {
 		return nil, source.Set{}, err
 	}

@@ -178,13 +178,13 @@ func (p *site) missing(set source.Set) []source.Pattern {
 
 // targets opens the chosen stores. One that cannot be opened does not keep the
 // others from their copy: it comes back as an error beside them.
-func (a *app) targets(p *site) (out []uploader.Target, down []storeDown, err error) {
+func (a *app) targets(ctx context.Context, p *site) (out []uploader.Target, down []storeDown, err error) {
 	chosen, err := a.chosenStores(p.config)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, s := range chosen {
-		store, err := openAddress(s.Name, s.Address)
+		store, err := a.openStore(ctx, s)
 		switch {
 		case err == nil:
 			out = append(out, uploader.Target{Name: s.Name, Store: store})

@@ -14,6 +14,7 @@ package config
 import (
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -52,19 +53,6 @@ type Source struct {
 	Exclude  []string `yaml:"exclude" max:"256"`
 	Quiet    Duration `yaml:"quiet" min:"1s" max:"24h"`
 	Required []string `yaml:"required" max:"256"`
-}
-
-// Store is one bucket, container or folder. The keys below Address belong to
-// the scheme of the address; see schemeKeys.
-type Store struct {
-	Name       string  `yaml:"name" need:"yes"`
-	Address    Address `yaml:"address" need:"yes"`
-	Endpoint   string  `yaml:"endpoint"`
-	Region     string  `yaml:"region"`
-	AccessKey  Secret  `yaml:"access_key"`
-	SecretKey  Secret  `yaml:"secret_key"`
-	AccountKey Secret  `yaml:"account_key"`
-	Token      Secret  `yaml:"credentials"`
 }
 
 // Schedule says when watch works. Both times are local to Calendar.Zone.
@@ -166,16 +154,7 @@ func (c *Config) resolve(base string) {
 		abs(&c.Source.Folders[i])
 	}
 	for i := range c.Stores {
-		if c.Stores[i].Address.Scheme == "dir" {
-			abs(&c.Stores[i].Address.Path)
-		}
-		for _, secret := range []*Secret{&c.Stores[i].AccessKey, &c.Stores[i].SecretKey, &c.Stores[i].AccountKey, &c.Stores[i].Token} {
-			if secret.Scheme == "file" {
-				p := Path(secret.Ref)
-				abs(&p)
-				secret.Ref = string(p)
-			}
-		}
+		c.Stores[i].resolve(abs)
 	}
 }
 
@@ -184,14 +163,6 @@ func (c *Config) resolve(base string) {
 var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 
 const nameHint = "use 1 to 32 lower-case letters, digits and hyphens, such as nas or cloud-1"
-
-// schemeKeys are the keys of a store's block that each scheme of address takes.
-var schemeKeys = map[string]map[string]bool{
-	"dir":    {},
-	"s3":     {"endpoint": true, "region": true, "access_key": true, "secret_key": true},
-	"gs":     {"endpoint": true, "credentials": true},
-	"azblob": {"endpoint": true, "account_key": true},
-}
 
 // check finds what no single value shows.
 func (c *Config) check(d *decoder) {
@@ -208,13 +179,14 @@ func (c *Config) check(d *decoder) {
 			d.problemAt(block+".name", fmt.Sprintf("two stores are called %q", s.Name), "give each store a name of its own")
 		}
 		seen[s.Name] = true
-		for _, key := range []string{"endpoint", "region", "access_key", "secret_key", "account_key", "credentials"} {
-			if _, ok := d.at[block+"."+key]; ok && !schemeKeys[s.Address.Scheme][key] {
+		_, keys := keysOf(reflect.TypeOf(s))
+		for _, key := range keys[2:] { // behind name and address
+			if _, ok := d.at[block+"."+key]; ok && !slices.Contains(schemeKeys[s.Address.Scheme], key) {
 				d.problemAt(block+"."+key, fmt.Sprintf("a store at %s: takes no %s", s.Address.Scheme, key), "remove the line")
 			}
 		}
-		if (s.AccessKey == Secret{}) != (s.SecretKey == Secret{}) {
-			d.problemAt(block, "access_key and secret_key belong together", "give both, or neither to use the credentials of the environment")
+		for _, p := range s.problems() {
+			d.problemAt(strings.TrimSuffix(block+"."+p.key, "."), p.problem, p.hint)
 		}
 	}
 	d.oneOf("source.profile", "profile", c.Source.Profile, verify.Builtins())

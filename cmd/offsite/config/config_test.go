@@ -79,7 +79,7 @@ func TestExampleDocumentsEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatalf("with every key switched on: %v\n%s", err, switchedOn)
 	}
-	if len(c.Stores) != 4 || !c.Schedule.Deadline.IsSet() || len(c.Calendar.Closed) != 2 {
+	if len(c.Stores) != 6 || !c.Schedule.Deadline.IsSet() || len(c.Calendar.Closed) != 2 {
 		t.Errorf("not everything was switched on: %+v", c)
 	}
 	eachKey(reflect.TypeFor[config.Config](), func(key string) {
@@ -115,7 +115,7 @@ func TestRenderedFileHoldsTheValues(t *testing.T) {
 	}
 	text, err := config.Render(config.Values{
 		State: "/s", UploadKey: "/k", Name: "hill-road", Profile: "exact", Folders: []string{"/a b", `C:\Users\new`},
-		Stores:  []config.NamedAddress{{Name: "nas", Address: dir}, {Name: "cloud", Address: cloud}},
+		Stores:  []config.Store{{Name: "nas", Address: dir}, {Name: "cloud", Address: cloud}},
 		Country: "NZ", Zone: "Pacific/Auckland", FiscalYearEnd: "03-31",
 	})
 	if err != nil {

@@ -21,16 +21,10 @@ type Values struct {
 	State, UploadKey string
 	Name, Profile    string
 	Folders          []string
-	Stores           []NamedAddress
+	Stores           []Store
 	Country          string
 	Zone             string
 	FiscalYearEnd    string
-}
-
-// NamedAddress is one store of Values.
-type NamedAddress struct {
-	Name    string
-	Address Address
 }
 
 // Render returns the commented file with the values put in. What it returns is
@@ -41,7 +35,7 @@ func Render(v Values) ([]byte, error) {
 		folders.WriteString("\n    - " + quote(f))
 	}
 	for _, s := range v.Stores {
-		fmt.Fprintf(&stores, "\n  - name: %s\n    address: %s", s.Name, quote(s.Address.String()))
+		stores.WriteString(s.block("  "))
 	}
 	text := Example
 	for _, r := range [][2]string{

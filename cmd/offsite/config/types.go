@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zalando/go-keyring"
+
 	_ "time/tzdata" // Windows has no zone database of the kind Go reads
 )
 
@@ -301,14 +303,14 @@ func (z Zone) Location() (*time.Location, error) { return time.LoadLocation(stri
 // Secret names a secret; the value never stands in the file.
 type Secret struct{ Scheme, Ref string }
 
-func (*Secret) expects() string { return "env:NAME or file:PATH" }
+func (*Secret) expects() string { return "env:NAME, file:PATH or keyring:NAME" }
 
-// UnmarshalText reads env:NAME or file:PATH. The text is not repeated in the
+// UnmarshalText reads env:NAME, file:PATH or keyring:NAME. The text is not repeated in the
 // error, because it may be the secret itself.
 func (s *Secret) UnmarshalText(text []byte) error {
 	scheme, ref, ok := strings.Cut(string(text), ":")
-	if !ok || ref == "" || (scheme != "env" && scheme != "file") {
-		return &ValueError{"a secret never stands in this file", "write env:NAME to read an environment variable, or file:PATH to read a file that only this user can read"}
+	if !ok || ref == "" || (scheme != "env" && scheme != "file" && scheme != "keyring") {
+		return &ValueError{"a secret never stands in this file", "write env:NAME to read an environment variable, file:PATH to read a file that only this user can read, or keyring:NAME to ask the system's keyring"}
 	}
 	*s = Secret{scheme, ref}
 	return nil
@@ -321,6 +323,9 @@ func (s Secret) String() string {
 	}
 	return s.Scheme + ":" + s.Ref
 }
+
+// KeyringService is under which name the system's keyring keeps secrets of ours.
+const KeyringService = "offsite"
 
 // maxSecret bounds a secret's file: a service account's key is about 2 KiB.
 const maxSecret = 64 << 10
@@ -349,6 +354,12 @@ func (s Secret) Resolve(env func(string) (string, bool)) (string, error) {
 			return "", fmt.Errorf("read secret: %w", err)
 		}
 		return strings.TrimRight(string(data), "\r\n"), nil
+	case "keyring":
+		v, err := keyring.Get(KeyringService, s.Ref)
+		if err != nil {
+			return "", fmt.Errorf("read secret %s from the keyring of this user: %w", s.Ref, err)
+		}
+		return v, nil
 	}
 	return "", fmt.Errorf("read secret: unknown kind %q", s.Scheme)
 }

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"offsite/cmd/offsite/config"
+	"offsite/providers"
+	"offsite/providers/azure"
+	"offsite/providers/dir"
+	"offsite/providers/gcs"
+	"offsite/providers/s3"
+)
+
+// This file turns the block of a store into an open store. What a service offers
+// is its driver's affair; which of it is used, and whose credentials, is settled
+// here.
+
+// openStore opens a store. A cloud is asked for nothing yet: whether it answers,
+// and whether the credentials are good, shows at the first call.
+func (a *app) openStore(ctx context.Context, s config.Store) (*providers.Store, error) {
+	d, err := a.openDriver(ctx, s)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", s.Name, err)
+	}
+	return providers.NewStore(d, providers.Options{Log: a.log()}), nil
+}
+
+func (a *app) openDriver(ctx context.Context, s config.Store) (providers.Driver, error) {
+	switch s.Address.Scheme {
+	case "dir":
+		return dir.Open(string(s.Address.Path))
+	case "s3":
+		c, err := a.s3Config(s)
+		if err != nil {
+			return nil, err
+		}
+		return s3.Open(ctx, c)
+	case "gs":
+		c, err := a.gcsConfig(s)
+		if err != nil {
+			return nil, err
+		}
+		return gcs.Open(ctx, c)
+	case "azblob":
+		c, err := a.azureConfig(s)
+		if err != nil {
+			return nil, err
+		}
+		return azure.Open(ctx, c)
+	}
+	return nil, fail(exitUsage, fmt.Errorf("there is no kind of store %q", s.Address.Scheme))
+}
+
+func (a *app) s3Config(s config.Store) (s3.Config, error) {
+	proxy, err := proxyOf(s)
+	if err != nil {
+		return s3.Config{}, err
+	}
+	lease := s.Lease()
+	c := s3.Config{
+		Bucket: s.Address.Bucket, Prefix: s.Address.Prefix, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle,
+		Lock: lease != "none", Compliance: lease == "compliance", NoConditions: s.Conditions == "none",
+		Profile: s.Profile, UserAgent: userAgent(), CAFile: string(s.CAFile), Proxy: proxy,
+	}
+	return c, a.secrets(secretInto{s.AccessKey, &c.AccessKey}, secretInto{s.SecretKey, &c.SecretKey}, secretInto{s.SessionToken, &c.Token})
+}
+
+func (a *app) gcsConfig(s config.Store) (gcs.Config, error) {
+	proxy, err := proxyOf(s)
+	if err != nil {
+		return gcs.Config{}, err
+	}
+	c := gcs.Config{Bucket: s.Address.Bucket, Prefix: s.Address.Prefix, Endpoint: s.Endpoint,
+		UserAgent: userAgent(), CAFile: string(s.CAFile), Proxy: proxy}
+	var key string
+	err = a.secrets(secretInto{s.Credentials, &key})
+	c.CredentialsJSON = []byte(key)
+	return c, err
+}
+
+func (a *app) azureConfig(s config.Store) (azure.Config, error) {
+	proxy, err := proxyOf(s)
+	if err != nil {
+		return azure.Config{}, err
+	}
+	mode := map[string]azure.LeaseMode{"managed": azure.LeaseManaged, "manager": azure.LeaseManager, "last-access": azure.LeaseLastAccess, "none": azure.LeaseNone}[s.Lease()]
+	c := azure.Config{
+		Account: s.Address.Account, Container: s.Address.Bucket, Prefix: s.Address.Prefix, Endpoint: s.Endpoint,
+		Leases: mode, KeepDays: s.KeepDays, Versions: mode == azure.LeaseManaged || mode == azure.LeaseManager,
+		UserAgent: userAgent(), CAFile: string(s.CAFile), Proxy: proxy,
+	}
+	if mode == azure.LeaseManager {
+		c.MaxLease = longestLease
+	}
+	return c, a.secrets(secretInto{s.AccountKey, &c.SharedKey}, secretInto{s.SAS, &c.SAS})
+}
+
+// longestLease bounds what a manager grants: the longest class that the
+// configuration allows, fiscal years, and the slack.
+const longestLease = 51 * 366 * 24 * time.Hour
+
+func userAgent() string { return "offsite/" + cmp.Or(version, "unreleased") }
+
+type secretInto struct {
+	from config.Secret
+	to   *string
+}
+
+// secrets looks up what the configuration names.
+func (a *app) secrets(all ...secretInto) error {
+	for _, s := range all {
+		v, err := s.from.Resolve(a.env)
+		if err != nil {
+			return fail(exitUsage, err, "the configuration names the secret "+s.from.String())
+		}
+		*s.to = v
+	}
+	return nil
+}
+
+// proxyOf chooses a store's proxy: the one that its block names, none, or, when it
+// says nothing, the environment's.
+func proxyOf(s config.Store) (func(*http.Request) (*url.URL, error), error) {
+	switch s.Proxy {
+	case "":
+		return http.ProxyFromEnvironment, nil
+	case "none":
+		return func(*http.Request) (*url.URL, error) { return nil, nil }, nil
+	}
+	u, err := url.Parse(s.Proxy)
+	if err != nil {
+		return nil, errors.New("read proxy: it is not an address")
+	}
+	return http.ProxyURL(u), nil
+}
