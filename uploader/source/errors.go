@@ -18,6 +18,16 @@ var (
 	ErrLive           = errors.New("folder holds live data: name the folder that the backup is written to instead")
 )
 
+// What is wrong with the sets of a layout.
+var (
+	ErrNoSets   = errors.New("nothing in the folder looks like a backup")
+	ErrNoFull   = errors.New("increments stand there without the full backup that they belong to")
+	ErrDisk     = errors.New("the disk is none of those that are known")
+	ErrNoDay    = errors.New("no set of that day stands in the source")
+	ErrOpen     = errors.New("files are held open for writing")
+	ErrRestless = errors.New("files change all the time and nothing is added")
+)
+
 // What can happen to a file between the listing and the end of reading it.
 var (
 	ErrNoSet      = errors.New("set was not made by a scan")

@@ -3,6 +3,9 @@ package source
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 )
 
 // ChangeKind is how an entry differs from what was listed.
@@ -44,21 +47,71 @@ func (s Set) Recheck(ctx context.Context) ([]Change, error) {
 	if err != nil {
 		return nil, fmt.Errorf("check source again: %w", err)
 	}
-	var changes []Change
+	changes, err := s.joined(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("check source again: %w", err)
+	}
 	differ(s.d.entries, now.d.entries, func(c Change) bool {
 		changes = append(changes, c)
 		return true
 	})
+	if len(changes) > 0 && s.coarse() && shiftedClock(s, now) {
+		changes = nil
+	}
+	if len(changes) == 0 {
+		changes = s.stale(ctx)
+	}
+	slices.SortFunc(changes, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
 	return changes, nil
 }
 
+// same reports whether two looks found the same.
 func same(a, b Set) bool {
+	if !slices.EqualFunc(a.d.volumes, b.d.volumes, func(v, w Volume) bool { return v.Serial == w.Serial }) {
+		return false // another disk in the same place
+	}
 	equal := true
 	differ(a.d.entries, b.d.entries, func(Change) bool {
 		equal = false
 		return false
 	})
-	return equal
+	return equal || a.coarse() && shiftedClock(a, b)
+}
+
+// coarse reports whether a root stands on a file system that keeps local time.
+func (s Set) coarse() bool {
+	return slices.ContainsFunc(s.d.volumes, func(v Volume) bool { return v.Coarse })
+}
+
+// shiftedClock reports whether two looks differ by nothing but the hour: where a
+// file system keeps local time, every time moves when the clocks change.
+func shiftedClock(a, b Set) bool {
+	const zoneStep, most = int64(30 * time.Minute), int64(26 * time.Hour)
+	if len(a.d.entries) != len(b.d.entries) {
+		return false
+	}
+	var shift int64
+	for i := range a.d.entries {
+		x, y := a.d.entries[i], b.d.entries[i]
+		if x.Path != y.Path {
+			return false
+		}
+		if x.Type != TypeFile || y.Type != TypeFile {
+			continue
+		}
+		by := y.ModTime - x.ModTime
+		if shift == 0 {
+			shift = by
+		}
+		if by != shift || by%zoneStep != 0 || by > most || by < -most {
+			return false
+		}
+		x.ModTime, x.ChangeTime, y.ChangeTime = y.ModTime, 0, 0
+		if !sameEntry(&x, &y) {
+			return false
+		}
+	}
+	return shift != 0
 }
 
 // differ yields the differences of two sorted lists until yield is false.

@@ -33,6 +33,8 @@ type Root struct {
 	// roots. Empty: the folder's own name.
 	Name string
 	Path string
+	// skip leaves out what belongs to other sets, by its path below the root.
+	skip func(path string) bool
 }
 
 // Options say what a source is.
@@ -70,9 +72,10 @@ func scan(ctx context.Context, opt Options) (Set, error) {
 	}
 	w := &walker{exclude: opt.Exclude}
 	w.wake.L = &w.mu
+	d := &data{roots: infos, opt: opt, live: unchecked, timed: true}
 	top := &folder{}
 	folders := make([]*folder, 0, len(infos))
-	for _, info := range infos {
+	for i, info := range infos {
 		root, err := openRoot(info.Resolved)
 		if err != nil {
 			return Set{}, &RootError{info.Path, unreadable(err)}
@@ -88,7 +91,8 @@ func scan(ctx context.Context, opt Options) (Set, error) {
 			top.entries = append(top.entries, root.self(info.Name))
 		}
 		f.changed = lastChange(root.self(""))
-		w.push(job{root: root, folder: f})
+		w.push(job{root: root, folder: f, skip: opt.Roots[i].skip})
+		d.volumes = append(d.volumes, root.volume())
 	}
 	workers := opt.Workers
 	if workers <= 0 {
@@ -106,7 +110,6 @@ func scan(ctx context.Context, opt Options) (Set, error) {
 			return Set{}, &RootError{infos[i].Path, ErrRootEmpty}
 		}
 	}
-	d := &data{roots: infos, opt: opt, live: unchecked, timed: true}
 	d.assemble(top, w.count)
 	return Set{d}, nil
 }
@@ -127,6 +130,7 @@ type folder struct {
 	err     error
 	changed int64
 	hidden  int  // excluded entries
+	others  int  // entries that belong to other sets
 	empty   bool // not even an excluded one
 }
 
@@ -156,7 +160,7 @@ func (d *data) assemble(top *folder, count int) {
 			faults = append(faults, fault{strings.TrimSuffix(f.prefix, "/"), f.err})
 		}
 		d.totals.Excluded += f.hidden
-		if f.hidden == 0 {
+		if f.hidden+f.others == 0 {
 			d.newest = max(d.newest, f.changed)
 		}
 		rest := f.entries
@@ -196,6 +200,7 @@ func (d *data) count(e *Entry) {
 		t.Files++
 		t.Bytes += e.Size
 		d.timed = d.timed && e.ChangeTime != 0
+		d.written = max(d.written, e.ModTime)
 	case TypeSymlink:
 		t.Symlinks++
 	default:
@@ -223,6 +228,7 @@ type job struct {
 	folder *folder
 	path   string // relative to the root; empty: the root
 	depth  int
+	skip   func(path string) bool // nil: everything is part of the set
 }
 
 func (w *walker) push(jobs ...job) {
@@ -297,6 +303,10 @@ func (w *walker) list(ctx context.Context, j job) ([]job, error) {
 		e.Path = f.prefix + name
 		// The path below the root is the end of the path in the set.
 		rel := e.Path[len(f.prefix)-len(below):]
+		if j.skip != nil && j.skip(rel) {
+			f.others++
+			return true
+		}
 		if w.excluded(rel, e.Type == TypeDir) {
 			f.hidden++
 			return true
@@ -304,12 +314,12 @@ func (w *walker) list(ctx context.Context, j job) ([]job, error) {
 		f.entries = append(f.entries, e)
 		if e.Type == TypeDir && e.Err == nil {
 			sub := &folder{prefix: e.Path + "/", changed: lastChange(e)}
-			jobs = append(jobs, job{j.root, sub, rel, j.depth + 1})
+			jobs = append(jobs, job{j.root, sub, rel, j.depth + 1, j.skip})
 			f.folders = append(f.folders, sub)
 		}
 		return true
 	}))
-	f.empty = seen == 0
+	f.empty = seen == f.others
 	if seen > MaxEntries {
 		return nil, ErrTooLarge
 	}

@@ -114,6 +114,16 @@ type data struct {
 	timed   bool // every regular file has a change time
 	live    int  // live folders that could not be compared
 	opt     Options
+
+	written int64 // newest modification of a regular file
+	volumes []Volume
+	name    string // of the candidate
+	stamp   Stamp
+	disk    string
+	moved   bool
+	proof   Proof
+	finder  *finder  // nil for a set that Scan made
+	members []string // what stands in the root itself and belongs to the set; nil: all
 }
 
 // Valid reports whether Scan or Wait made s.
@@ -184,6 +194,74 @@ func (s Set) Newest() time.Time {
 		return time.Time{}
 	}
 	return time.Unix(0, s.d.newest)
+}
+
+// Written returns the newest time that a regular file's content was written, as its
+// modification time tells. It is zero when there is no file.
+func (s Set) Written() time.Time {
+	if s.d == nil || s.d.totals.Files == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, s.d.written)
+}
+
+// Moment returns the time that the set belongs to, as far as its files tell: its
+// newest change; but where a backup renames what stood before, the newest time that
+// a content was written.
+func (s Set) Moment() time.Time {
+	if s.d != nil && s.d.moved {
+		return s.Written()
+	}
+	return s.Newest()
+}
+
+// Stamp returns the date in the set's name; zero if there is none.
+func (s Set) Stamp() Stamp {
+	if s.d == nil {
+		return Stamp{}
+	}
+	return s.d.stamp
+}
+
+// Name returns what the source calls the set: empty where only one can stand
+// there. It is for the console alone.
+func (s Set) Name() string {
+	if s.d == nil {
+		return ""
+	}
+	return s.d.name
+}
+
+// Disk returns the name of the known disk that the set stands on, if disks are
+// known at all.
+func (s Set) Disk() string {
+	if s.d == nil {
+		return ""
+	}
+	return s.d.disk
+}
+
+// Volumes returns the volumes of the roots, in their order.
+func (s Set) Volumes() []Volume {
+	if s.d == nil {
+		return nil
+	}
+	return slices.Clone(s.d.volumes)
+}
+
+// ChangeTimes reports whether every regular file carries a change time that no
+// program can set. Without, a file that is rewritten with its old size and time
+// cannot be told from an untouched one.
+func (s Set) ChangeTimes() bool {
+	return s.d != nil && s.d.timed && !slices.ContainsFunc(s.d.volumes, func(v Volume) bool { return v.Coarse })
+}
+
+// Proof returns what showed that the set had settled.
+func (s Set) Proof() Proof {
+	if s.d == nil {
+		return Proof{}
+	}
+	return s.d.proof
 }
 
 // Quiet returns for how long Wait saw that nothing changed. It is zero for a set

@@ -67,7 +67,7 @@ func TestWaitSettles(t *testing.T) {
 				for _, s := range c.steps {
 					time.AfterFunc(s.at, func() { s.do(t, root) })
 				}
-				set, err := source.Wait(t.Context(), source.WaitOptions{Scan: one(root), Now: clock(c.offset, real)})
+				set, err := source.Wait(t.Context(), source.WaitOptions{Layout: source.Layout{Scan: one(root)}, Now: clock(c.offset, real)})
 				must(t, err)
 				if took := time.Since(start); took < c.min || took > c.max {
 					t.Errorf("settled after %v, want %v to %v", took, c.min, c.max)
@@ -114,7 +114,7 @@ func TestWaitGivesUpAtItsLimit(t *testing.T) {
 					}()
 				}
 				start := time.Now()
-				_, err := source.Wait(ctx, source.WaitOptions{Scan: one(root), Limit: time.Hour, Now: clock(0, real)})
+				_, err := source.Wait(ctx, source.WaitOptions{Layout: source.Layout{Scan: one(root)}, Limit: time.Hour, Now: clock(0, real)})
 				for _, want := range c.want {
 					if !errors.Is(err, want) {
 						t.Errorf("got %v, want %v", err, want)
@@ -134,7 +134,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		_, err := source.Wait(ctx, source.WaitOptions{Scan: one(root), Now: time.Now})
+		_, err := source.Wait(ctx, source.WaitOptions{Layout: source.Layout{Scan: one(root)}, Now: time.Now})
 		if !errors.Is(err, source.ErrNotSettled) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
@@ -144,13 +144,13 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 func TestWaitRefusesAtOnce(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	if _, err := source.Wait(ctx, source.WaitOptions{Scan: one("/nowhere/at/all"), Now: time.Now}); !errors.Is(err, source.ErrRootMissing) {
+	if _, err := source.Wait(ctx, source.WaitOptions{Layout: source.Layout{Scan: one("/nowhere/at/all")}, Now: time.Now}); !errors.Is(err, source.ErrRootMissing) {
 		t.Errorf("a missing root: %v", err)
 	}
-	if _, err := source.Wait(ctx, source.WaitOptions{Scan: one(tree(t, "a"))}); err == nil {
+	if _, err := source.Wait(ctx, source.WaitOptions{Layout: source.Layout{Scan: one(tree(t, "a"))}}); err == nil {
 		t.Error("waited without a clock")
 	}
-	if _, err := source.Wait(ctx, source.WaitOptions{Scan: one(tree(t, "a")), Now: time.Now, Quiet: -1}); err == nil {
+	if _, err := source.Wait(ctx, source.WaitOptions{Layout: source.Layout{Scan: one(tree(t, "a"))}, Now: time.Now, Quiet: -1}); err == nil {
 		t.Error("accepted a negative time")
 	}
 }

@@ -213,8 +213,8 @@ func TestJudgeTrustsASetThatWasWaitedFor(t *testing.T) {
 	p, err := verify.ParseProfile([]byte("name: quick\nquiet: 5ms\n"))
 	must(t, err)
 	set, err := source.Wait(context.Background(), source.WaitOptions{
-		Scan:  source.Options{Roots: []source.Root{{Path: tree(t, "a")}}},
-		Quiet: p.Quiet(), Now: time.Now,
+		Layout: source.Layout{Scan: source.Options{Roots: []source.Root{{Path: tree(t, "a")}}}},
+		Quiet:  p.Quiet(), Now: time.Now,
 	})
 	must(t, err)
 	// By a clock of the past, the newest change alone would look too fresh.
