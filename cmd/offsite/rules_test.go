@@ -24,6 +24,7 @@ var exceptions = map[string]map[string]string{
 		"providers/retry.go: time.AfterFunc":                        "the limit of one page of a listing; no answer in that time is an error like any other",
 		"providers/retry.go: time.NewTimer":                         "the default pause between attempts; callers can inject their own",
 		"providers/providertest/faulty.go: time.NewTimer":           "a slow store in tests",
+		"providers/providertest/proxy.go: time.NewTimer":            "a slow line in tests",
 		"providers/providertest/servers/process.go: time.NewTicker": "waiting for a real process in tests",
 		"providers/providertest/servers/process.go: time.NewTimer":  "waiting for a real process in tests",
 	},

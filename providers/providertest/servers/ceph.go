@@ -106,7 +106,7 @@ osd data = %[1]s/osd
 osd objectstore = memstore
 memstore device bytes = 2147483648
 [client.rgw]
-rgw frontends = beast endpoint=%[4]s
+rgw frontends = beast endpoint=%[4]s tcp_nodelay=1
 rgw lc debug interval = %[5]d
 rgw lifecycle work time = 00:00-24:00
 rgw enable usage log = false

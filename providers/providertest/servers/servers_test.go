@@ -15,7 +15,7 @@ func (c counted) Stop() { *c.stopped++ }
 func TestOneServerForAllTests(t *testing.T) {
 	started, stopped := 0, 0
 	s := servers.Shared[counted]{Start: func(servers.Log) (counted, error) { started++; return counted{&stopped}, nil }}
-	if s.Get(t) != s.Get(t) || started != 1 {
+	if a, b := s.Get(t), s.Get(t); a != b || started != 1 {
 		t.Errorf("started %d times", started)
 	}
 	s.Stop()
