@@ -55,7 +55,25 @@ func (d *Driver) Put(ctx context.Context, key string, data []byte, opt providers
 	if v == "" {
 		return "", fail("put", key, providers.ErrInDoubt, errors.New("answer names no version"))
 	}
+	if d.cfg.NoConditions && d.versioned && opt.Replace == "" && d.writeOnce(key) {
+		if err := d.wasFirst(ctx, key, v); err != nil {
+			return "", err
+		}
+	}
 	return v, nil
+}
+
+// wasFirst looks, at a store without conditions, whether another writer was faster:
+// the first version is the object, and whoever wrote another has lost.
+func (d *Driver) wasFirst(ctx context.Context, key string, v providers.Version) error {
+	first, err := d.present(ctx, "put", key)
+	switch {
+	case err != nil:
+		return fail("put", key, providers.ErrInDoubt, err)
+	case first != v:
+		return fail("put", key, providers.ErrExist, errors.New("another writer was faster"))
+	}
+	return nil
 }
 
 func (d *Driver) sum(in *s3.PutObjectInput, data []byte) {

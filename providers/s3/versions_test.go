@@ -8,8 +8,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -283,10 +281,8 @@ func TestRequestsPerCall(t *testing.T) {
 func TestTheRightsThatTheDriverNeeds(t *testing.T) {
 	bucket := newBucket(t, locked)
 	const user, password = "uploader", "of the uploader"
-	admin := exec.CommandContext(t.Context(), gatewayBinary(t), "admin", "--access", accessKey, "--secret", secretKey, "--endpoint-url", gatewayURL(t),
-		"create-user", "--access", user, "--secret", password, "--role", "user")
-	if out, err := admin.CombinedOutput(); err != nil {
-		t.Fatalf("create user: %v: %s", err, out)
+	if err := gateway.Get(t).User(user, password); err != nil {
+		t.Fatal(err)
 	}
 	c := owner(t)
 	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[
@@ -341,16 +337,6 @@ func TestTheRightsThatTheDriverNeeds(t *testing.T) {
 	wantKind(t, "wrong secret, put", err, providers.ErrDenied)
 	_, err = wrong.Stat(t.Context(), "k.json", "")
 	wantKind(t, "wrong secret, stat", err, providers.ErrDenied)
-}
-
-func gatewayBinary(t *testing.T) string {
-	t.Helper()
-	gatewayURL(t) // installs it
-	binary, err := install(t.Logf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Clean(binary)
 }
 
 // A bucket that is gone is a store that is gone, whatever is asked.
