@@ -11,6 +11,7 @@ import (
 	"offsite/manifest/pack"
 	"offsite/providers"
 	"offsite/uploader/source"
+	"offsite/uploader/verify"
 )
 
 const (
@@ -72,7 +73,7 @@ func (t *target) reliesOn(rec *manifest.Record) bool {
 
 // verdict is that of the judged set, unless reading it brought up worse.
 func (r *run) verdict(c *contents) string {
-	if c.rotted > 0 {
+	if c.rotted > 0 || slices.ContainsFunc(c.found, func(f verify.Finding) bool { return f.Level == verify.LevelSuspect }) {
 		return manifest.Suspect
 	}
 	return r.passed.Verdict().String()
@@ -347,7 +348,7 @@ func (r *run) commit(ctx context.Context, t *target, c *contents) {
 // findings are those of the judged set and what reading it brought up.
 func (r *run) findings(c *contents) []manifest.Finding {
 	var out []manifest.Finding
-	for _, f := range r.passed.Report().Findings() {
+	for _, f := range slices.Concat(r.passed.Report().Findings(), c.found) {
 		out = append(out, manifest.Finding{Check: f.Check, Level: f.Level.String(), Measured: f.Measured, Limit: f.Limit, Count: int64(f.Count)})
 	}
 	if c.rotted > 0 {

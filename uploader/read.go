@@ -111,7 +111,7 @@ func (rd *reader) file(ctx context.Context, entry int) (*read, error) {
 	// The same but for its times is the commonest case of all where the practice
 	// system copies its data anew every night, and the hash alone proves it.
 	// Databases are expected to differ and are cut at once.
-	if known && old.Size == e.Size && old.Kind == chunk.WriteOnce && rd.run.stored(&old) {
+	if known && old.Size == e.Size && old.Kind == chunk.WriteOnce && rd.run.stored(&old) && !rd.run.wants(entry) {
 		if got.same, err = rd.compare(ctx, f, old.SHA256); err != nil {
 			return nil, err
 		}
@@ -158,6 +158,7 @@ func (rd *reader) compare(ctx context.Context, f *source.File, want [32]byte) (b
 // as were listed; that there are no more is seen when the file is looked at again.
 func (rd *reader) cut(ctx context.Context, f io.Reader, e source.Entry, got *read) error {
 	rd.hash.Reset()
+	watch := rd.run.observer(got.entry)
 	left := 0 // bytes of an unfinished chunk behind the used part of the span
 	for todo := e.Size; todo > 0; {
 		want := int(min(int64(left)+todo, spanSize))
@@ -171,6 +172,7 @@ func (rd *reader) cut(ctx context.Context, f io.Reader, e source.Entry, got *rea
 			return shortRead(err)
 		}
 		rd.hash.Write(fresh)
+		watch.Write(fresh)
 		if todo == e.Size && got.kind == chunk.WriteOnce {
 			got.kind = chunk.Detect(path.Ext(e.Path), b[:min(len(b), chunk.HeadLen)])
 		}
@@ -179,7 +181,7 @@ func (rd *reader) cut(ctx context.Context, f io.Reader, e source.Entry, got *rea
 		rd.run.countRead(len(fresh))
 	}
 	rd.hash.Sum(got.sha256[:0])
-	return nil
+	return watch.Close()
 }
 
 // chunks cuts b, which lies behind the used part of the current span, and returns

@@ -14,6 +14,7 @@ import (
 	"offsite/manifest/pack"
 	"offsite/uploader/chunk"
 	"offsite/uploader/source"
+	"offsite/uploader/verify"
 )
 
 // rereadDays is within how many days every file is read again, whatever its date
@@ -60,7 +61,7 @@ func (r *run) plan() *work {
 		}
 		old, ok := r.memory.find(r.pathHash(e.Path))
 		same := ok && old.Size == e.Size && old.Mtime == e.ModTime && old.Changed == e.ChangeTime && old.ID == e.ID.Index
-		if same && !r.cfg.ReadAll && !r.due(e.Path, old.Read) && r.covered(&old) {
+		if same && !r.cfg.ReadAll && !r.due(e.Path, old.Read) && r.covered(&old) && !r.wants(i) {
 			w.files[i] = file{kind: old.Kind, partly: old.Partly, read: old.Read, sha256: old.SHA256, old: old.ids}
 			continue
 		}
@@ -123,7 +124,8 @@ func (r *run) upload(ctx context.Context, w *work, res *Result) (*contents, erro
 type contents struct {
 	files  []file
 	table  manifest.Table
-	rotted int // files whose bytes changed behind their date
+	rotted int              // files whose bytes changed behind their date
+	found  []verify.Finding // of the observer
 }
 
 // pass reads the files of w.todo, several at a time.

@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -53,6 +54,21 @@ type Config struct {
 	// ReadAll reads every file again and proves every pack that is relied on, so
 	// that what is missing or damaged in a store is stored again.
 	ReadAll bool
+	// Observer sees what is read, and has a say before the commit. Optional.
+	Observer Observer
+}
+
+// Observer sees the bytes of the files in the one pass that reads them. Wants and
+// File are called from several goroutines.
+type Observer interface {
+	// Wants says whether a file must be read although nothing shows that it changed.
+	Wants(entry int) bool
+	// File returns what takes the bytes of one file in order. It is closed after the
+	// last byte, and only then.
+	File(entry int) io.WriteCloser
+	// Findings is called once, after the last byte of the set and before anything is
+	// committed. sum gives the SHA-256 of every file, read or not.
+	Findings(sum func(entry int) [32]byte) []verify.Finding
 }
 
 // Target names a store of the run.
@@ -72,6 +88,8 @@ type Progress struct {
 var (
 	// ErrUnsettled: the set changed while it was read; nothing was committed.
 	ErrUnsettled = errors.New("the backup set changed while it was read")
+	// ErrIncomplete: what was read proves that the set is not whole; nothing was committed.
+	ErrIncomplete = errors.New("the backup set is not whole")
 	// ErrUnreadable: files of the set cannot be read; nothing was committed.
 	ErrUnreadable = errors.New("files of the backup set cannot be read")
 	// ErrRunning: another run of this source is under way on this PC.
@@ -87,16 +105,17 @@ var (
 
 // Result says what a run did.
 type Result struct {
-	Date    retention.Date
-	Verdict string
-	Files   int64
-	Bytes   int64 // plain bytes of the set
-	Read    int64 // plain bytes read
-	New     int64 // plain bytes that at least one store lacked
-	Stores  []StoreResult
-	Unread  []Unread // files that could not be read; for the local console only
-	Changed []string // what changed while it was read; for the local console only
-	Rotted  int      // files whose bytes changed behind an unchanged date
+	Date     retention.Date
+	Verdict  string
+	Files    int64
+	Bytes    int64 // plain bytes of the set
+	Read     int64 // plain bytes read
+	New      int64 // plain bytes that at least one store lacked
+	Stores   []StoreResult
+	Unread   []Unread         // files that could not be read; for the local console only
+	Changed  []string         // what changed while it was read; for the local console only
+	Findings []verify.Finding // of the Observer
+	Rotted   int              // files whose bytes changed behind an unchanged date
 }
 
 // StoreResult is what became of one store.
@@ -173,6 +192,9 @@ func (r *run) steps(ctx context.Context) (res Result, err error) {
 	content, err := r.upload(ctx, plan, &res)
 	if err != nil {
 		return res, r.settled(ctx, &res, err)
+	}
+	if err := r.observed(content, &res); err != nil {
+		return res, err
 	}
 	res.Verdict = r.verdict(content)
 	r.findDone(content)

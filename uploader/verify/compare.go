@@ -1,0 +1,338 @@
+package verify
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"offsite/uploader/source"
+	"offsite/uploader/verify/structure"
+)
+
+// comparison walks over the files of the last clean set and of this one together.
+type comparison struct {
+	pass   *Pass
+	order  []int // numbers of files, sorted by the keyed hash of the path
+	again  bool  // another set of the same day was clean before
+	report *Report
+
+	fresh   []int    // files whose path the last clean set did not have
+	gone    []record // files of the last clean set whose path is not there
+	changed []pair   // files with other content than in the last clean set
+	rested  []record // files with the same content, as they were
+
+	settled   int             // files of the last clean set that were written once
+	gained    int             // new images and documents
+	rewritten int             // settled files that changed or vanished
+	held      map[uint64]bool // contents that gone and changed files had: whether they are still there
+	known     map[uint64]bool // contents of fresh files: whether the last clean set had them
+}
+
+// pair is one file then and now.
+type pair struct {
+	old record
+	now int // number in the set
+}
+
+func (c *comparison) run(report *Report) {
+	c.report = report
+	h := c.pass.history
+	if h.head.Clean == nil {
+		c.firstLook()
+		c.names()
+		return
+	}
+	c.again = h.head.Clean.Day == c.pass.day
+	c.match()
+	c.follow()
+	if h.head.Acknowledged != "" {
+		report.Add(Finding{
+			Check: "acknowledged", Level: LevelWarning, Measured: "changes of " + h.head.Acknowledged, Limit: "none",
+			Remedy: "nothing: a person called them legitimate, and this set is compared with them",
+		})
+	}
+	c.damage()
+	c.rewrites()
+	c.missing()
+	c.broken()
+	c.names()
+	c.archives()
+	if !c.again {
+		c.gains()
+		c.stale()
+	}
+	c.back()
+}
+
+func (c *comparison) rec(i int) *record { return &c.pass.now[i] }
+
+// match joins the two sets by path and brings the counts of each file up to date.
+func (c *comparison) match() {
+	old := c.pass.history.clean
+	k := 0
+	next := func() (record, bool) {
+		if k < old.len() {
+			return old.at(k), true
+		}
+		return record{}, false
+	}
+	for _, i := range c.order {
+		n := c.rec(i)
+		o, ok := next()
+		for ok && string(o.path[:]) < string(n.path[:]) {
+			c.gone = append(c.gone, o)
+			k++
+			o, ok = next()
+		}
+		if !ok || o.path != n.path {
+			c.fresh = append(c.fresh, i)
+			continue
+		}
+		k++
+		c.count(&o, n)
+		if o.content != n.content {
+			c.changed = append(c.changed, pair{o, i})
+			continue
+		}
+		n.flags |= o.flags & flagLost
+		n.base = o.base
+		c.rested = append(c.rested, o)
+	}
+	for o, ok := next(); ok; o, ok = next() {
+		c.gone = append(c.gone, o)
+		k++
+	}
+	for i := range old.len() {
+		if o := old.at(i); o.settled() {
+			c.settled++
+		}
+	}
+}
+
+// count carries on how often the file was seen and how often it changed.
+func (c *comparison) count(o, n *record) {
+	n.seen, n.changes = o.seen, o.changes
+	if n.seen == math.MaxUint8 { // what lies long back counts less
+		n.seen, n.changes = n.seen/2, n.changes/2
+	}
+	if c.again {
+		return
+	}
+	n.seen++
+	if o.content != n.content {
+		n.changes++
+	}
+}
+
+// settled says whether the file is one that is written once.
+func (r *record) settled() bool {
+	switch {
+	case r.flags&flagOnce != 0, r.format.WriteOnce():
+		return int(r.changes)*20 <= int(r.seen)+19 // one change is forgiven, and one in twenty days
+	case r.format.Archive(), r.format.Database():
+		return false
+	}
+	return r.changes == 0 && r.seen >= settledSeen
+}
+
+// once says whether the file is an image or a document.
+func (r *record) once() bool { return r.flags&flagOnce != 0 || r.format.WriteOnce() }
+
+func short(content [16]byte) uint64 { return binary.LittleEndian.Uint64(content[:]) }
+
+// follow finds contents that stand under another path than before: what was moved
+// or renamed is neither gone nor new.
+func (c *comparison) follow() {
+	c.held, c.known = make(map[uint64]bool), make(map[uint64]bool)
+	for _, o := range c.gone {
+		c.held[short(o.content)] = false
+	}
+	for _, p := range c.changed {
+		c.held[short(p.old.content)] = false
+	}
+	for _, i := range c.order {
+		if _, ok := c.held[short(c.rec(i).content)]; ok {
+			c.held[short(c.rec(i).content)] = true
+		}
+	}
+	for _, i := range c.fresh {
+		c.known[short(c.rec(i).content)] = false
+	}
+	for i, old := 0, c.pass.history.clean; i < old.len(); i++ {
+		if o := old.at(i); len(c.known) > 0 {
+			if _, ok := c.known[short(o.content)]; ok {
+				c.known[short(o.content)] = true
+			}
+		}
+	}
+	for _, i := range c.fresh {
+		if n := c.rec(i); !c.known[short(n.content)] && n.once() {
+			c.gained++
+		}
+	}
+}
+
+// moved says whether what the file held stands elsewhere now.
+func (c *comparison) moved(o *record) bool { return c.held[short(o.content)] }
+
+// harm says why a file that changed is damaged; "" means that it is not.
+func (c *comparison) harm(o *record, n *record) string {
+	lost := o.flags&flagLost != 0
+	switch {
+	case n.flags&flagLooked == 0 || o.flags&flagLooked == 0:
+		return ""
+	case n.state >= structure.Short && (o.state == structure.Sound || lost):
+		return n.format.String() + " is not whole any more"
+	case n.state == structure.Unknown && o.state == structure.Sound && n.noise >= noisy:
+		return o.format.String() + " has become noise"
+	case n.size >= slack && o.dataEnd-n.dataEnd > max(slack, o.dataEnd*hollow/100) && n.size >= o.size:
+		return "its end has become zeros"
+	case n.state == structure.Sound && o.format != n.format:
+		return ""
+	case n.state == structure.Unknown && !o.once() && o.format != structure.Text && o.size-n.size > max(slack, o.size*shrunk/100):
+		return "it has become shorter"
+	}
+	return c.noise(o, n)
+}
+
+// noisy is a share of random blocks, per thousand, that no text or table has.
+const noisy = 500
+
+// noise compares the blocks of a file with what they were.
+func (c *comparison) noise(o, n *record) string {
+	if (n.format.WriteOnce() && n.state == structure.Sound && n.format != structure.DICOM && n.format != structure.TIFF) || n.format.Archive() && n.state == structure.Sound {
+		return "" // packed data is noise anyway, and its structure was followed
+	}
+	samples := int(max(n.size/structure.BlockSize, 1))
+	rise := int(n.noise) - int(o.base)
+	if rise >= noiseRise && rise*samples/1000 >= noiseSamples {
+		return "blocks have become noise"
+	}
+	mean := (int(n.mean) - int(o.mean)) / 256
+	if mean >= meanRise && samples >= meanSamples || mean >= 2*meanRise {
+		return "its blocks look more like noise than before"
+	}
+	return ""
+}
+
+// damage looks for files that were sound and no longer are.
+func (c *comparison) damage() {
+	var files, bytes int64
+	var base, details []string
+	for _, p := range c.changed {
+		n := c.rec(p.now)
+		why := c.harm(&p.old, n)
+		if why == "" {
+			n.base = min(n.noise, p.old.base+noiseDrift)
+			continue
+		}
+		n.flags |= flagLost
+		n.base = p.old.base
+		details = c.name(details, p.now, why)
+		if p.old.format.Database() || p.old.changes >= usedChanges {
+			base = append(base, why)
+		}
+		if n.state == structure.Short && (n.format.Database() || n.format.Archive()) {
+			c.cut(p.now)
+		}
+	}
+	t := c.pass.set.Totals()
+	for _, i := range c.order {
+		if n := c.rec(i); n.flags&flagLost != 0 {
+			files++
+			bytes += n.size
+		}
+	}
+	limit := max(damagedFiles, int64(t.Files)*damagedShare/1000)
+	if files == 0 || files <= limit && bytes*1000 < t.Bytes*damagedBytes && len(base) == 0 {
+		return
+	}
+	c.report.Add(Finding{
+		Check: "damaged", Level: LevelSuspect, Count: int(files),
+		Measured: fmt.Sprintf("%s, %d bytes, that were sound before", plural(int(files), "file"), bytes),
+		Limit:    fmt.Sprintf("at most %s and %d bytes, no database", plural(int(limit), "file"), t.Bytes*damagedBytes/1000),
+		Remedy: "treat it as ransomware or a failing disk until you know better: open some of the files, and look at the PC that wrote them; " +
+			"if the change is known and right, use offsite acknowledge",
+	})
+	c.report.AddDetail(details...)
+}
+
+// cut says that a file ends too early, which only a copy that was stopped does.
+func (c *comparison) cut(i int) {
+	c.report.Add(Finding{
+		Check: "cut-short", Level: LevelIncomplete, Count: 1,
+		Measured: "a " + c.rec(i).format.String() + " file ends too early", Limit: "none",
+		Remedy: "the backup was stopped, or its disk was full: let it run again",
+	})
+	c.report.AddDetail(c.name(nil, i, "ends too early")...)
+}
+
+// name adds a line for the console, up to a limit.
+func (c *comparison) name(lines []string, i int, why string) []string {
+	if len(lines) < maxDetail {
+		lines = append(lines, fmt.Sprintf("%s: %s", c.pass.set.At(i).Path, why))
+	}
+	return lines
+}
+
+// rewrites counts the settled files that changed or vanished.
+func (c *comparison) rewrites() {
+	var details []string
+	changed, vanished := 0, 0
+	for _, p := range c.changed {
+		if p.old.settled() && !c.moved(&p.old) {
+			changed++
+			details = c.name(details, p.now, "was rewritten")
+		}
+	}
+	for i := range c.gone {
+		if o := &c.gone[i]; o.settled() && !o.format.Archive() && !c.moved(o) {
+			vanished++
+		}
+	}
+	c.rewritten = changed + vanished
+	limit := max(rewrittenFiles, c.settled*rewrittenShare/1000)
+	sum, past := c.rewritten, c.pass.history.head.Rewritten
+	for _, n := range past[max(len(past)-(rewrittenDays-1), 0):] {
+		sum += n
+	}
+	if c.rewritten > limit || c.rewritten > 0 && sum > rewrittenSum*limit+rewrittenFiles {
+		c.report.Add(Finding{
+			Check: "rewritten", Level: LevelSuspect, Count: c.rewritten,
+			Measured: fmt.Sprintf("of %s written once, %d changed and %d vanished; %d in the last %d sets", plural(c.settled, "file"), changed, vanished, sum, len(past)+1),
+			Limit:    fmt.Sprintf("%d in one set, %d in %d", limit, rewrittenSum*limit+rewrittenFiles, rewrittenDays),
+			Remedy: "find out what rewrote them: image compression and the moving of an archive do so, and so does ransomware; " +
+				"if the change is known and right, use offsite acknowledge",
+		})
+		c.report.AddDetail(details...)
+	}
+}
+
+// firstLook judges a set that cannot be compared with anything.
+func (c *comparison) firstLook() {
+	known, bad := 0, 0
+	var details []string
+	for _, i := range c.order {
+		n := c.rec(i)
+		switch n.state {
+		case structure.Sound:
+			known++
+		case structure.Short, structure.Broken:
+			known++
+			bad++
+			details = c.name(details, i, "is not a sound "+n.format.String()+" file")
+		}
+		if n.once() && c.pass.set.At(i).Type == source.TypeFile {
+			c.gained++
+		}
+	}
+	if bad >= goneFiles && bad*100 > known*newBrokenShare {
+		c.report.Add(Finding{
+			Check: "first-look", Level: LevelSuspect, Count: bad,
+			Measured: fmt.Sprintf("%d of %s of known formats are not sound", bad, plural(known, "file")),
+			Limit:    fmt.Sprintf("%d percent", newBrokenShare),
+			Remedy:   "open some of the files; if they are as they always were, use offsite acknowledge",
+		})
+		c.report.AddDetail(details...)
+	}
+}

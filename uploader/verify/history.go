@@ -1,0 +1,303 @@
+package verify
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"offsite/uploader/verify/structure"
+)
+
+// Key turns a name or a hash into a keyed hash. Names and hashes leave the source
+// in this form alone: without the key nobody can tell whether a guess is right.
+type Key func([]byte) [16]byte
+
+// History is what this PC remembers of earlier sets of one source, so that a set
+// can be compared with the last clean one: numbers and keyed hashes, no names. It
+// may be lost at any time; the next set is then compared with nothing, and says so.
+// It is not safe for concurrent use.
+type History struct {
+	file  string
+	magic string
+	key   Key
+	head  heads
+	clean table // of the last clean set
+	last  table // of the last set that was read whole, whatever its verdict
+}
+
+// heads are the numbers of sets.
+type heads struct {
+	Clean *setHead `json:"clean,omitempty"`
+	Last  *setHead `json:"last,omitempty"`
+	// Sets is how many clean sets were seen.
+	Sets int `json:"sets"`
+	// Gained and Rewritten are, of the last clean sets, how many images and documents
+	// were new, and how many settled files changed; the newest at the end.
+	Gained    []int `json:"gained,omitempty"`
+	Rewritten []int `json:"rewritten,omitempty"`
+	// Acknowledged is the day whose changes a person called legitimate, as long as no
+	// clean set has followed.
+	Acknowledged string `json:"acknowledged,omitempty"`
+}
+
+// setHead is one set.
+type setHead struct {
+	Day     string    `json:"day"`
+	Judged  time.Time `json:"judged"`
+	Newest  time.Time `json:"newest"`
+	Verdict Verdict   `json:"verdict"`
+	Files   int       `json:"files"`
+	Bytes   int64     `json:"bytes"`
+	New     int       `json:"new"`       // images and documents that the last clean set did not have
+	Changed int       `json:"rewritten"` // settled files that changed or vanished since
+}
+
+// record is one file. Its form on disk is described in CHECKS.md.
+type record struct {
+	path, content [16]byte
+	line          [8]byte // of the path without its dates; zero where it has none
+	kind, folder  [4]byte // of the end of the name, of the folders above
+	size, dataEnd int64
+	seen, changes uint8 // clean sets that had it; how often it changed in them
+	format        structure.Format
+	state         structure.State
+	noise, mean   uint16 // per mille; in 256ths
+	base          uint16 // the noise that is usual for it
+	flags         uint8
+}
+
+// The flags of a record.
+const (
+	flagLooked = 1 << iota // the bytes were looked at
+	flagLost               // it was sound in a clean set and has been damaged since
+	flagOnce               // its name promises an image or a document
+)
+
+const (
+	recordLen  = 16 + 16 + 8 + 4 + 4 + 8 + 8 + 4 + 6 + 1 + 5 // the last five are reserved
+	maxHistory = 4 << 30
+)
+
+func (r *record) encode(b []byte) []byte {
+	le := binary.LittleEndian
+	b = append(b, r.path[:]...)
+	b = append(b, r.content[:]...)
+	b = append(b, r.line[:]...)
+	b = append(b, r.kind[:]...)
+	b = append(b, r.folder[:]...)
+	b = le.AppendUint64(b, uint64(r.size))
+	b = le.AppendUint64(b, uint64(r.dataEnd))
+	b = append(b, r.seen, r.changes, byte(r.format), byte(r.state))
+	b = le.AppendUint16(b, r.noise)
+	b = le.AppendUint16(b, r.mean)
+	b = le.AppendUint16(b, r.base)
+	return append(b, r.flags, 0, 0, 0, 0, 0)
+}
+
+func decodeRecord(b []byte) (r record) {
+	le := binary.LittleEndian
+	copy(r.path[:], b)
+	copy(r.content[:], b[16:])
+	copy(r.line[:], b[32:])
+	copy(r.kind[:], b[40:])
+	copy(r.folder[:], b[44:])
+	r.size, r.dataEnd = int64(le.Uint64(b[48:])), int64(le.Uint64(b[56:]))
+	r.seen, r.changes, r.format, r.state = b[64], b[65], structure.Format(b[66]), structure.State(b[67])
+	r.noise, r.mean, r.base, r.flags = le.Uint16(b[68:]), le.Uint16(b[70:]), le.Uint16(b[72:]), b[74]
+	return r
+}
+
+// table is records as they stand on disk, sorted by path.
+type table []byte
+
+func (t table) len() int { return len(t) / recordLen }
+
+func (t table) at(i int) record { return decodeRecord(t[i*recordLen:]) }
+
+func (t table) find(path [16]byte) (record, bool) {
+	lo, hi := 0, t.len()
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if bytes.Compare(t[mid*recordLen:][:16], path[:]) < 0 {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo < t.len() && [16]byte(t[lo*recordLen:]) == path {
+		return t.at(lo), true
+	}
+	return record{}, false
+}
+
+// newTable sorts records into a table.
+func newTable(records []record) table {
+	slices.SortFunc(records, func(a, b record) int { return bytes.Compare(a.path[:], b.path[:]) })
+	t := make(table, 0, len(records)*recordLen)
+	for i := range records {
+		t = records[i].encode(t)
+	}
+	return t
+}
+
+const historyMagic = "offsite checks v1 "
+
+// LoadHistory reads the history of the source called owner from file. A missing,
+// damaged or foreign one is an empty history.
+func LoadHistory(file, owner string, key Key) (*History, error) {
+	h := &History{file: file, magic: historyMagic + owner + "\n", key: key}
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return h, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read history of checks: %w", err)
+	}
+	h.parse(b)
+	return h, nil
+}
+
+// parse takes over b if it is whole and of this source.
+func (h *History) parse(b []byte) {
+	n := len(b) - 4
+	if n < len(h.magic)+12 || len(b) > maxHistory || string(b[:len(h.magic)]) != h.magic ||
+		crc32.ChecksumIEEE(b[:n]) != binary.LittleEndian.Uint32(b[n:]) {
+		return
+	}
+	b = b[len(h.magic):n]
+	var lens [3]int
+	for i := range lens {
+		lens[i] = int(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	b = b[12:]
+	text, clean, last := lens[0], lens[1]*recordLen, lens[2]*recordLen
+	if text+clean+last != len(b) {
+		return
+	}
+	var head heads
+	if json.Unmarshal(b[:text], &head) != nil {
+		return
+	}
+	h.head, h.clean, h.last = head, table(b[text:][:clean]), table(b[text+clean:])
+	if head.Clean == nil {
+		h.clean = nil
+	}
+	if head.Last == nil {
+		h.last = nil
+	}
+}
+
+// save writes the history so that a crash leaves the old or the new one whole.
+func (h *History) save() error {
+	text, err := json.Marshal(h.head)
+	if err != nil {
+		return fmt.Errorf("write history of checks: %w", err)
+	}
+	le := binary.LittleEndian
+	b := make([]byte, 0, len(h.magic)+12+len(text)+len(h.clean)+len(h.last)+4)
+	b = append(b, h.magic...)
+	for _, n := range []int{len(text), h.clean.len(), h.last.len()} {
+		b = le.AppendUint32(b, uint32(n))
+	}
+	b = append(b, text...)
+	b = append(b, h.clean...)
+	b = append(b, h.last...)
+	b = le.AppendUint32(b, crc32.ChecksumIEEE(b))
+	if len(b) > maxHistory {
+		return errors.New("write history of checks: more files than it holds")
+	}
+	if err := writeFile(h.file, b); err != nil {
+		return fmt.Errorf("write history of checks: %w", err)
+	}
+	return nil
+}
+
+// writeFile replaces file with mode 0600.
+func writeFile(file string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(file), ".tmp-*") // 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// Clean returns the day of the last clean set, "" if there was none.
+func (h *History) Clean() string {
+	if h.head.Clean == nil {
+		return ""
+	}
+	return h.head.Clean.Day
+}
+
+// Last returns the day and the verdict of the last set that was read whole; the
+// day is "" if there was none.
+func (h *History) Last() (day string, v Verdict) {
+	if h.head.Last == nil {
+		return "", Incomplete
+	}
+	return h.head.Last.Day, h.head.Last.Verdict
+}
+
+// Errors of acknowledging.
+var (
+	// ErrNotLast: only the changes of the last set can be acknowledged.
+	ErrNotLast = errors.New("only the last set can be acknowledged")
+	// ErrClean: nothing about the set needs to be acknowledged.
+	ErrClean = errors.New("the set is clean")
+)
+
+// Acknowledge takes the last set, which was not clean, for what later sets are
+// compared with: a person knows what changed it. Nothing that is stored becomes
+// clean by that; the next set does, if nothing else is found.
+func (h *History) Acknowledge(day string) error {
+	last, verdict := h.Last()
+	switch {
+	case last == "" || last != day:
+		return fmt.Errorf("acknowledge %s: %w, which is that of %s", day, ErrNotLast, orNone(last))
+	case verdict == Clean:
+		return fmt.Errorf("acknowledge %s: %w", day, ErrClean)
+	}
+	records := make([]record, h.last.len())
+	for i := range records {
+		records[i] = h.last.at(i)
+		records[i].flags &^= flagLost
+		records[i].base = records[i].noise
+	}
+	h.last = newTable(records)
+	h.clean = h.last
+	clean := *h.head.Last
+	h.head.Clean, h.head.Acknowledged, h.head.Rewritten = &clean, day, nil
+	h.head.Last.Verdict = Clean
+	return h.save()
+}
+
+func orNone(day string) string {
+	if day == "" {
+		return "no day"
+	}
+	return day
+}
+
+// push adds v to the newest n values.
+func push(list []int, v, n int) []int {
+	list = append(list, v)
+	return list[max(len(list)-n, 0):]
+}

@@ -1,0 +1,278 @@
+package verify
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"offsite/uploader/verify/structure"
+)
+
+// missing looks for what a whole set would hold: the bulk of the files, the bulk
+// of each folder and kind, and every file that is in use.
+func (c *comparison) missing() {
+	total, lost := 0, 0
+	folders, kinds := map[[4]byte]*share{}, map[[4]byte]*share{}
+	old := c.pass.history.clean
+	for i := range old.len() {
+		if o := old.at(i); !o.format.Archive() {
+			total++
+			tally(folders, o.folder).had++
+			tally(kinds, o.kind).had++
+		}
+	}
+	lines := c.lines()
+	var used int
+	for i := range c.gone {
+		o := &c.gone[i]
+		if o.format.Archive() || c.moved(o) || o.line != [8]byte{} && lines[o.line] {
+			continue
+		}
+		lost++
+		tally(folders, o.folder).lost++
+		tally(kinds, o.kind).lost++
+		if (o.format.Database() || o.changes >= usedChanges) && o.seen >= settledSeen {
+			used++
+		}
+	}
+	if used > 0 {
+		c.report.Add(Finding{
+			Check: "database-missing", Level: LevelIncomplete, Count: used,
+			Measured: plural(used, "file") + " of the database that every set had", Limit: "none",
+			Remedy: "look at the log of the backup program: a file that is in use could not be copied; if the file is no longer needed, use offsite acknowledge",
+		})
+	}
+	if total >= goneFiles && lost*100 > total*lostShare {
+		c.report.Add(Finding{
+			Check: "count", Level: LevelIncomplete, Count: lost,
+			Measured: fmt.Sprintf("%d of %s of the last clean set are missing", lost, plural(total, "file")),
+			Limit:    fmt.Sprintf("%d percent", lostShare),
+			Remedy:   "look whether the backup program ran to its end and copies everything (in EXACT: Backup sub-directories)",
+		})
+		return
+	}
+	least := max(goneFiles, total/100)
+	c.emptied("folders", "folder", folders, least)
+	c.emptied("kinds", "kind of file", kinds, least)
+}
+
+// emptied reports groups of files that lost most of what they held.
+func (c *comparison) emptied(check, what string, groups map[[4]byte]*share, least int) {
+	n, files := 0, 0
+	for _, s := range groups {
+		if s.lost >= least && s.lost*100 > s.had*goneShare {
+			n++
+			files += s.lost
+		}
+	}
+	if n == 0 {
+		return
+	}
+	c.report.Add(Finding{
+		Check: check, Level: LevelIncomplete, Count: files,
+		Measured: fmt.Sprintf("%d times a %s lost more than half of its files, %d in all", n, what, files), Limit: "none",
+		Remedy: "look whether the backup program copies everything (in EXACT: Backup sub-directories); if the files were moved away, use offsite acknowledge",
+	})
+}
+
+// share is how many files a group had and lost.
+type share struct{ had, lost int }
+
+func tally(m map[[4]byte]*share, k [4]byte) *share {
+	s := m[k]
+	if s == nil {
+		s = new(share)
+		m[k] = s
+	}
+	return s
+}
+
+// lines returns the lines that this set has.
+func (c *comparison) lines() map[[8]byte]bool {
+	m := make(map[[8]byte]bool)
+	for _, i := range c.order {
+		if l := c.rec(i).line; l != [8]byte{} {
+			m[l] = true
+		}
+	}
+	return m
+}
+
+// archives compares new archives and databases under a dated name with those that
+// stood under an earlier date.
+func (c *comparison) archives() {
+	before := make(map[[8]byte]record)
+	for i, old := 0, c.pass.history.clean; i < old.len(); i++ {
+		o := old.at(i)
+		if o.line == [8]byte{} || o.once() {
+			continue
+		}
+		if b, ok := before[o.line]; !ok || o.seen < b.seen { // the youngest
+			before[o.line] = o
+		}
+	}
+	for _, i := range c.fresh {
+		n := c.rec(i)
+		o, ok := before[n.line]
+		if n.line == [8]byte{} || !ok || c.known[short(n.content)] {
+			continue
+		}
+		n.base = min(n.noise, o.base+noiseDrift)
+		switch why := c.harm(&o, n); {
+		case n.state == structure.Short && o.state == structure.Sound:
+			n.flags |= flagLost
+			c.cut(i)
+		case why != "" && !n.format.Archive() || why != "" && n.state == structure.Broken:
+			n.flags |= flagLost
+			c.report.Add(Finding{
+				Check: "damaged", Level: LevelSuspect, Count: 1,
+				Measured: "a " + n.format.String() + " file of " + plural(int(n.size), "byte") + " is not like the one before it", Limit: "none",
+				Remedy: "try to open it; let the backup program run again, and look at the PC that wrote it",
+			})
+			c.report.AddDetail(c.name(nil, i, why)...)
+		case n.size*100 < o.size*(100-archiveShrunk) && o.size > slack:
+			c.report.Add(Finding{
+				Check: "archive-size", Level: LevelSuspect, Count: 1,
+				Measured: fmt.Sprintf("%d bytes, and %d in the one before it", n.size, o.size), Limit: fmt.Sprintf("at least %d percent of it", 100-archiveShrunk),
+				Remedy: "look whether the backup program packs everything; if so little is right, use offsite acknowledge",
+			})
+			c.report.AddDetail(c.name(nil, i, "is much smaller than the one before it")...)
+		}
+	}
+	for i, n := range c.pass.lengths {
+		c.companion(i, n)
+	}
+}
+
+// companion compares the length of a MyISAM table's data with what its index says.
+func (c *comparison) companion(i int, length int64) {
+	name := c.pass.set.At(i).Path
+	for _, ext := range []string{".MYD", ".myd"} {
+		e, ok := c.pass.set.Find(name[:max(len(name)-4, 0)] + ext)
+		if !ok {
+			continue
+		}
+		if e.Size < length {
+			c.report.Add(Finding{
+				Check: "cut-short", Level: LevelIncomplete, Count: 1,
+				Measured: fmt.Sprintf("a table's data has %d bytes", e.Size), Limit: fmt.Sprintf("%d, as its index says", length),
+				Remedy: "the backup was stopped, its disk was full, or the table was in use: let it run again",
+			})
+			c.report.AddDetail(e.Path + ": shorter than its index says")
+		}
+		return
+	}
+}
+
+// broken counts new files that are not what their format demands.
+func (c *comparison) broken() {
+	type rate struct{ had, bad, fresh, broken int }
+	kinds := make(map[[4]byte]*rate)
+	of := func(k [4]byte) *rate {
+		if kinds[k] == nil {
+			kinds[k] = new(rate)
+		}
+		return kinds[k]
+	}
+	var details []string
+	fresh := 0
+	for _, i := range c.fresh {
+		n := c.rec(i)
+		if n.state == structure.Unknown || c.known[short(n.content)] {
+			continue
+		}
+		fresh++
+		k := of(n.kind)
+		k.fresh++
+		if n.state >= structure.Short {
+			k.broken++
+			details = c.name(details, i, "is not a sound "+n.format.String()+" file")
+		}
+	}
+	for i, old := 0, c.pass.history.clean; i < old.len(); i++ {
+		if o := old.at(i); kinds[o.kind] != nil && o.state != structure.Unknown {
+			kinds[o.kind].had++
+			if o.state >= structure.Short {
+				kinds[o.kind].bad++
+			}
+		}
+	}
+	bad, usual := 0, 0.0
+	for _, k := range kinds {
+		bad += k.broken
+		usual += float64(k.fresh) * float64(k.bad) / float64(max(k.had, 1))
+	}
+	limit := newBroken + int(math.Ceil(usual+3*math.Sqrt(usual)))
+	if bad > limit && bad*100 > fresh*newBrokenShare {
+		c.report.Add(Finding{
+			Check: "new-broken", Level: LevelSuspect, Count: bad,
+			Measured: fmt.Sprintf("%d of %s are not what their format demands", bad, plural(fresh, "new file")),
+			Limit:    fmt.Sprintf("%d, or %d percent", limit, newBrokenShare),
+			Remedy:   "open some of them; let the backup program run again; if they are right, use offsite acknowledge",
+		})
+		c.report.AddDetail(details...)
+	}
+}
+
+// gains notices when images and documents stop to arrive.
+func (c *comparison) gains() {
+	past := c.pass.history.head.Gained
+	if c.gained > 0 || len(past) < gainSets {
+		return
+	}
+	least := past[0]
+	for _, n := range past {
+		least = min(least, n)
+	}
+	if least < gainLeast {
+		return
+	}
+	c.report.Add(Finding{
+		Check: "no-new-files", Level: LevelSuspect,
+		Measured: "no new image or document", Limit: fmt.Sprintf("each of the last %d sets had at least %d", len(past), least),
+		Remedy: "look whether the backup program still copies the folders of images (in EXACT: Backup sub-directories)",
+	})
+}
+
+// stale notices when some of the files that change every day have not, while
+// others have: the copy was stopped on its way, or could not write them.
+func (c *comparison) stale() {
+	odds, n, moved := 0.0, 0, 0
+	for i := range c.rested {
+		if o := &c.rested[i]; o.busy() {
+			odds += math.Log(float64(o.seen+2) / float64(int(o.seen)-int(o.changes)+1))
+			n++
+		}
+	}
+	for _, p := range c.changed {
+		if p.old.busy() {
+			moved++
+		}
+	}
+	if n < 2 || moved == 0 || odds < math.Log(staleOdds) {
+		return
+	}
+	c.report.Add(Finding{
+		Check: "stale", Level: LevelSuspect, Count: n,
+		Measured: fmt.Sprintf("%s that change every day did not, %d did", plural(n, "file"), moved), Limit: fmt.Sprintf("a chance of one in %d", staleOdds),
+		Remedy: "look at the log of the backup program: it may have been stopped on its way, or found files in use",
+	})
+}
+
+// busy says whether a file has changed on nearly all of many days.
+func (r *record) busy() bool {
+	return r.seen >= 30 && int(r.seen)-int(r.changes) <= int(r.seen)/30
+}
+
+// back notices a set that is older than the last clean one.
+func (c *comparison) back() {
+	was, is := c.pass.history.head.Clean.Newest, c.pass.set.Newest()
+	if was.IsZero() || is.IsZero() || len(c.changed)+len(c.fresh) == 0 || !is.Before(was.Add(-clockBack)) {
+		return
+	}
+	c.report.Add(Finding{
+		Check: "older", Level: LevelSuspect,
+		Measured: fmt.Sprintf("newest change %v before that of the last clean set", was.Sub(is).Round(time.Hour)), Limit: clockBack.String(),
+		Remedy: "look whether the right disk is connected, and whether the clock of the PC that wrote the backup is right",
+	})
+}
