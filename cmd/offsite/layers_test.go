@@ -30,9 +30,10 @@ var allowed = map[string]struct {
 
 	"retention": {nil, "policy is pure"},
 
-	"uploader/chunk":  {nil, "cutting is pure"},
-	"uploader/source": {nil, "the source is read and nothing else"},
-	"uploader/verify": {[]string{"uploader/source"}, "a verdict is about a set"},
+	"uploader/chunk":            {nil, "cutting is pure"},
+	"uploader/source":           {nil, "the source is read and nothing else"},
+	"uploader/verify":           {[]string{"uploader/source", "uploader/verify/structure"}, "a verdict is about a set"},
+	"uploader/verify/structure": {nil, "bytes of one file, and nothing about where it stands"},
 	"uploader": {[]string{"manifest", "manifest/pack", "manifest/seal", "providers", "retention", "uploader/chunk", "uploader/source", "uploader/verify"},
 		"one run binds them all; it never restores"},
 	"uploader/simtest": {[]string{"manifest", "manifest/pack", "manifest/seal", "providers"},
