@@ -22,9 +22,11 @@ type WORMLifecycle int
 const (
 	SkipsLocked WORMLifecycle = iota // locked versions wait until they lapse
 	NeverActs                        // nothing there is ever removed by a rule
+	HidesLocked                      // a locked present version becomes an older one, as a deletion makes it, and waits then
 )
 
-// Options say what account the Layer plays.
+// Options say what account the Layer plays. What the management plane can set
+// (versions, tracking, rules, immutability of containers) is only the beginning.
 type Options struct {
 	Upstream *Server
 	Start    time.Time // of the virtual clock
@@ -47,7 +49,7 @@ type Layer struct {
 	opt    Options
 	client *http.Client
 
-	write sync.Mutex // one change at a time, from the question to the state
+	write sync.RWMutex // one change at a time, from the question to the state, and no reading meanwhile
 	mu    sync.Mutex // guards what follows; never held while waiting
 	now   time.Time
 	next  time.Time // when lifecycle rules run next
@@ -56,8 +58,29 @@ type Layer struct {
 	pages map[string]string // marker of a listing: the last name before it
 	count map[string]int
 
-	tracking bool
-	tracked  time.Time // when tracking was last switched on
+	versions   bool
+	tracking   bool
+	tracked    time.Time // when tracking was last switched on
+	rules      []Rule
+	containers map[string]container // those whose immutability is not that of Options
+	arm        resources
+	roles      map[string]role // by bearer token
+	all        string          // a SAS of everything, for what a role allows
+}
+
+// container is the immutability of one container.
+type container struct {
+	immutable bool
+	standard  time.Duration // the policy of new versions; 0: none
+	unlocked  bool          // that policy
+}
+
+// setting is what counts for one container now. The caller holds mu.
+func (l *Layer) setting(name string) container {
+	if c, ok := l.containers[name]; ok {
+		return c
+	}
+	return container{immutable: l.opt.Immutable, standard: l.opt.DefaultPolicy}
 }
 
 // blobState is everything about one container/name.
@@ -73,7 +96,11 @@ type version struct {
 	header   http.Header // of a whole read
 	body     []byte      // kept only with versions
 	policy   policy
+	hold     bool // legal
 }
+
+// kept says whether the version must not be removed or changed.
+func (v *version) kept(now time.Time) bool { return v.hold || v.policy.lockedAt(now) }
 
 // policy is an immutability policy; the zero one is none.
 type policy struct {
@@ -94,7 +121,9 @@ func New(opt Options) *Layer {
 		blobs:    map[string]*blobState{},
 		pages:    map[string]string{},
 		count:    map[string]int{},
-		tracking: opt.Tracking, tracked: opt.Start,
+		versions: opt.Versions, tracking: opt.Tracking, tracked: opt.Start, rules: opt.Rules,
+		containers: map[string]container{},
+		roles:      map[string]role{},
 	}
 }
 
@@ -150,7 +179,8 @@ func (l *Layer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the client is gone
 	}
 	c := &call{l: l, w: w, r: r, query: r.URL.Query(), body: body}
-	path, ok := strings.CutPrefix(r.URL.Path, "/"+l.opt.Upstream.Account+"/")
+	path, ok := strings.CutPrefix(r.URL.Path+"/", "/"+l.opt.Upstream.Account+"/")
+	path = strings.TrimSuffix(path, "/")
 	if !ok {
 		c.refuse(http.StatusBadRequest, "InvalidUri")
 		return
@@ -160,7 +190,7 @@ func (l *Layer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
 	l.count[op]++
 	l.mu.Unlock()
-	if !c.permitted(op) {
+	if !c.permitted(op) || c.stale(op) {
 		return
 	}
 	switch op {
@@ -174,11 +204,22 @@ func (l *Layer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.setPolicy()
 	case "Delete Blob Immutability Policy":
 		c.deletePolicy()
+	case "Set Blob Legal Hold":
+		c.setHold()
+	case "Put Block List":
+		c.commit()
+	case "Undelete Blob":
+		c.done(http.StatusOK, func(http.Header) {}) // soft deletion is not modelled: nothing to bring back
+	case "Delete Container":
+		c.removeContainer()
+	case "Set Blob Service Properties": // Azurite takes no document that names none
+		c.done(http.StatusAccepted, func(http.Header) {})
 	case "List Blobs":
 		c.list()
 	case "Set Blob Metadata", "Set Blob Properties":
 		c.change()
-	case "Create Container", "Get Container Properties", "Set Blob Tags", "Set Blob Tier", "Put Block", "Get Service":
+	case "Create Container", "Get Container Properties", "Set Blob Tags", "Set Blob Tier", "Put Block", "Lease Blob", "Get Service",
+		"Set Container ACL", "Set Container Metadata", "Lease Container":
 		c.answer(c.forward())
 	case "Copy Blob":
 		if !c.taken() {
@@ -193,11 +234,14 @@ func (l *Layer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *call) operation() string {
 	comp, method := c.query.Get("comp"), c.r.Method
 	switch {
+	case c.container == "" && method == http.MethodPut:
+		return "Set Blob Service Properties"
 	case c.container == "":
 		return "Get Service"
 	case c.name == "":
 		return map[string]string{"PUT ": "Create Container", "GET ": "Get Container Properties", "HEAD ": "Get Container Properties",
-			"DELETE ": "Delete Container", "GET list": "List Blobs"}[method+" "+comp]
+			"DELETE ": "Delete Container", "GET list": "List Blobs", "PUT acl": "Set Container ACL", "PUT metadata": "Set Container Metadata",
+			"PUT lease": "Lease Container"}[method+" "+comp]
 	case comp == "":
 		switch {
 		case method == http.MethodPut && c.r.Header.Get("X-Ms-Copy-Source") != "":
@@ -213,32 +257,6 @@ func (c *call) operation() string {
 		"PUT block": "Put Block", "PUT blocklist": "Put Block List", "PUT lease": "Lease Blob", "PUT legalhold": "Set Blob Legal Hold",
 		"PUT snapshot": "Snapshot Blob", "PUT undelete": "Undelete Blob",
 	}[method+" "+comp]
-}
-
-// letters are the permissions of a SAS, any of which an operation needs.
-var letters = map[string]string{
-	"Get Blob": "r", "Get Blob Properties": "r", "List Blobs": "l", "Put Blob": "cw", "Copy Blob": "cw", "Delete Blob": "d",
-	"Set Blob Immutability Policy": "i", "Delete Blob Immutability Policy": "i", "Set Blob Legal Hold": "i", "Set Blob Metadata": "w",
-	"Set Blob Properties": "w", "Set Blob Tags": "t", "Set Blob Tier": "w", "Put Block": "w", "Put Block List": "w", "Lease Blob": "w",
-	"Snapshot Blob": "cw", "Undelete Blob": "w",
-}
-
-// permitted holds a SAS to its letters. Its signature is Azurite's to check, and a
-// shared key may do everything.
-func (c *call) permitted(op string) bool {
-	if c.query.Get("sig") == "" {
-		return true
-	}
-	has, need := c.query.Get("sp"), letters[op]
-	if op == "Delete Blob" && c.query.Has("versionid") {
-		need = "x"
-	}
-	policyHeader := c.r.Header.Get("X-Ms-Immutability-Policy-Until-Date") != "" || c.r.Header.Get("X-Ms-Legal-Hold") != ""
-	if !strings.ContainsAny(has, need) || policyHeader && !strings.Contains(has, "i") {
-		c.refuse(http.StatusForbidden, "AuthorizationPermissionMismatch")
-		return false
-	}
-	return true
 }
 
 // reply is an answer of Azurite.
@@ -259,12 +277,23 @@ func (c *call) forward() reply {
 	}
 	u := *c.r.URL
 	u.Scheme, u.Host = upstream.Scheme, upstream.Host
+	bearer := c.token() != ""
+	if bearer { // the role allows it; Azurite knows no tokens over plain HTTP
+		sas, err := c.l.everything()
+		if err != nil {
+			return c.broken(err)
+		}
+		u.RawQuery = strings.TrimPrefix(u.RawQuery+"&"+sas, "&")
+	}
 	req, err := http.NewRequestWithContext(context.WithoutCancel(c.r.Context()), c.r.Method, u.String(), bytes.NewReader(c.body))
 	if err != nil {
 		return c.broken(err)
 	}
 	req.Header = c.r.Header.Clone()
 	req.Header.Del("Connection")
+	if bearer {
+		req.Header.Del("Authorization")
+	}
 	resp, err := c.l.client.Do(req)
 	if err != nil {
 		return c.broken(err)

@@ -13,8 +13,9 @@ type Rule struct {
 	Prefix string // container/beginning of the name; empty: everything
 
 	// Days after which the current version is deleted.
-	DaysAfterCreation   int
-	DaysAfterLastAccess int
+	DaysAfterCreation     int
+	DaysAfterModification int
+	DaysAfterLastAccess   int
 	// Days, counted from when it was written, after which an older version is deleted.
 	VersionDaysAfterCreation int
 }
@@ -46,13 +47,14 @@ func (l *Layer) Advance(ctx context.Context, d time.Duration) error {
 
 // runRules is one daily run. What it decides it decides before it removes anything.
 func (l *Layer) runRules(ctx context.Context) error {
-	if l.opt.Immutable && l.opt.Lifecycle == NeverActs {
-		return nil
-	}
 	var gone []string // current versions that go
 	l.mu.Lock()
 	for key, s := range l.blobs {
-		for _, rule := range l.opt.Rules {
+		name, _, _ := strings.Cut(key, "/")
+		if l.opt.Lifecycle == NeverActs && l.setting(name).immutable {
+			continue
+		}
+		for _, rule := range l.rules {
 			if !strings.HasPrefix(key, rule.Prefix) {
 				continue
 			}
@@ -61,7 +63,7 @@ func (l *Layer) runRules(ctx context.Context) error {
 				break
 			}
 			s.previous = slices.DeleteFunc(s.previous, func(v *version) bool {
-				return rule.VersionDaysAfterCreation > 0 && !v.policy.lockedAt(l.now) && l.older(v.created, rule.VersionDaysAfterCreation)
+				return rule.VersionDaysAfterCreation > 0 && !v.kept(l.now) && l.older(v.created, rule.VersionDaysAfterCreation)
 			})
 		}
 		l.forget(key, s)
@@ -77,7 +79,7 @@ func (l *Layer) runRules(ctx context.Context) error {
 		}
 		l.mu.Lock()
 		s := l.blobs[key]
-		if l.opt.Versions {
+		if l.versions {
 			s.previous = append(s.previous, s.current)
 		}
 		s.current = nil
@@ -89,7 +91,7 @@ func (l *Layer) runRules(ctx context.Context) error {
 
 // due says whether a rule removes a current version now.
 func (l *Layer) due(v *version, rule Rule) bool {
-	if v == nil || v.policy.lockedAt(l.now) {
+	if v == nil || v.kept(l.now) && (l.opt.Lifecycle != HidesLocked || !l.versions) {
 		return false
 	}
 	accessed := v.accessed
@@ -97,6 +99,7 @@ func (l *Layer) due(v *version, rule Rule) bool {
 		accessed = l.tracked
 	}
 	return rule.DaysAfterCreation > 0 && l.older(v.created, rule.DaysAfterCreation) ||
+		rule.DaysAfterModification > 0 && l.older(v.created, rule.DaysAfterModification) ||
 		rule.DaysAfterLastAccess > 0 && l.older(accessed, rule.DaysAfterLastAccess)
 }
 

@@ -32,6 +32,8 @@ var (
 // list amends a page of Azurite's listing: times, policies and, if asked for, older
 // versions, which stand before the current one of the same name.
 func (c *call) list() {
+	c.l.write.RLock()
+	defer c.l.write.RUnlock()
 	r := c.forward()
 	if !r.ok() {
 		c.answer(r)
@@ -46,7 +48,9 @@ func (c *call) list() {
 	if len(include) == 1 {
 		include = strings.Split(include[0], ",")
 	}
-	versions := slices.Contains(include, "versions") && c.l.opt.Versions
+	c.l.mu.Lock()
+	versions := slices.Contains(include, "versions") && c.l.versions
+	c.l.mu.Unlock()
 	policies := slices.Contains(include, "immutabilitypolicy")
 
 	r.body = c.amend(page, versions, policies)

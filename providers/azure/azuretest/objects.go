@@ -39,6 +39,9 @@ func (v *version) describe(h http.Header, current, tracking bool) {
 		h.Set("X-Ms-Last-Access-Time", v.accessed.UTC().Format(http.TimeFormat))
 	}
 	v.policy.describe(h)
+	if v.hold {
+		h.Set("X-Ms-Legal-Hold", "true")
+	}
 }
 
 func (p policy) describe(h http.Header) {
@@ -59,6 +62,8 @@ func (p policy) mode() string {
 // read serves the current version from Azurite and older ones from memory, and notes
 // the access.
 func (c *call) read(op string) {
+	c.l.write.RLock()
+	defer c.l.write.RUnlock()
 	r := c.forward()
 	if c.denied(r) {
 		return
@@ -132,25 +137,33 @@ func (c *call) put() {
 		return
 	}
 	l.mu.Lock()
-	old, now := c.state().current, l.now
+	old, now, std := c.state().current, l.now, l.setting(c.container)
 	l.mu.Unlock()
 	set, ok := c.policyOf(now)
 	if !ok {
 		return
 	}
-	if set.until.IsZero() && l.opt.Immutable && l.opt.DefaultPolicy > 0 {
-		set = policy{now.Add(l.opt.DefaultPolicy), true}
+	if set.until.IsZero() && std.immutable && std.standard > 0 {
+		set = policy{now.Add(std.standard), !std.unlocked}
 	}
 	r := c.forward()
 	if !r.ok() {
 		c.answer(r)
 		return
 	}
+	c.stored(r, c.body, old, set)
+	c.answer(r)
+}
+
+// stored notes that the call has written a version.
+func (c *call) stored(r reply, body []byte, old *version, set policy) {
+	l := c.l
 	l.mu.Lock()
-	v := &version{created: now, accessed: now, policy: set}
+	defer l.mu.Unlock()
+	v := &version{created: l.now, accessed: l.now, policy: set}
 	s := c.state()
-	if l.opt.Versions {
-		v.id, v.body = l.stamp(), c.body
+	if l.versions {
+		v.id, v.body = l.stamp(), body
 		v.header = http.Header{"Etag": r.header["Etag"], "Content-Type": {c.r.Header.Get("X-Ms-Blob-Content-Type")},
 			"Content-Md5": r.header["Content-Md5"], "X-Ms-Blob-Type": {"BlockBlob"}, "X-Ms-Version": r.header["X-Ms-Version"],
 			"X-Ms-Request-Id": r.header["X-Ms-Request-Id"]}
@@ -161,7 +174,31 @@ func (c *call) put() {
 	s.current = v
 	l.blobs[c.key()] = s
 	v.describe(r.header, true, l.tracking)
+}
+
+// commit is Put Block List, which writes a version like Put Blob does.
+func (c *call) commit() {
+	l := c.l
+	l.write.Lock()
+	defer l.write.Unlock()
+	l.mu.Lock()
+	old, now, std := c.state().current, l.now, l.setting(c.container)
 	l.mu.Unlock()
+	r := c.forward()
+	if !r.ok() {
+		c.answer(r)
+		return
+	}
+	body, err := l.bytes(c.r.Context(), c.key())
+	if err != nil {
+		c.answer(c.broken(err))
+		return
+	}
+	set := policy{}
+	if std.immutable && std.standard > 0 {
+		set = policy{now.Add(std.standard), !std.unlocked}
+	}
+	c.stored(r, body, old, set)
 	c.answer(r)
 }
 
@@ -170,7 +207,7 @@ func (c *call) taken() bool {
 	c.l.mu.Lock()
 	there := c.state().current != nil
 	c.l.mu.Unlock()
-	if !there || c.query.Get("sig") == "" || strings.Contains(c.query.Get("sp"), "w") {
+	if !there || c.mayWrite() {
 		return false
 	}
 	status := http.StatusForbidden
@@ -187,7 +224,10 @@ func (c *call) policyOf(now time.Time) (policy, bool) {
 	if text == "" {
 		return policy{}, true
 	}
-	if !c.l.opt.Immutable {
+	c.l.mu.Lock()
+	immutable := c.l.setting(c.container).immutable
+	c.l.mu.Unlock()
+	if !immutable {
 		c.refuse(http.StatusConflict, "BlobOperationNotSupported")
 		return policy{}, false
 	}
@@ -253,6 +293,30 @@ func (c *call) deletePolicy() {
 	c.done(http.StatusOK, func(http.Header) {})
 }
 
+// setHold sets or clears a legal hold.
+func (c *call) setHold() {
+	l := c.l
+	l.write.Lock()
+	defer l.write.Unlock()
+	if c.denied(c.forward()) {
+		return
+	}
+	l.mu.Lock()
+	v, immutable := c.find(), l.setting(c.container).immutable
+	if v != nil && immutable {
+		v.hold = strings.EqualFold(c.r.Header.Get("X-Ms-Legal-Hold"), "true")
+	}
+	l.mu.Unlock()
+	switch {
+	case v == nil:
+		c.refuse(http.StatusNotFound, "BlobNotFound")
+	case !immutable:
+		c.refuse(http.StatusConflict, "BlobOperationNotSupported")
+	default:
+		c.done(http.StatusOK, func(http.Header) {})
+	}
+}
+
 func (c *call) done(status int, describe func(http.Header)) {
 	h := http.Header{"X-Ms-Version": {c.r.Header.Get("X-Ms-Version")}, "X-Ms-Request-Id": {"layer"}}
 	describe(h)
@@ -263,9 +327,9 @@ func (c *call) done(status int, describe func(http.Header)) {
 func (c *call) change() {
 	c.l.mu.Lock()
 	v := c.find()
-	locked := v != nil && v.policy.lockedAt(c.l.now)
+	kept := v != nil && v.kept(c.l.now)
 	c.l.mu.Unlock()
-	if locked {
+	if kept {
 		c.refuse(http.StatusConflict, "BlobImmutableDueToPolicy")
 		return
 	}
@@ -280,14 +344,14 @@ func (c *call) remove() {
 	defer l.write.Unlock()
 	l.mu.Lock()
 	s, v, id := c.state(), c.find(), c.query.Get("versionid")
-	locked := v != nil && v.policy.lockedAt(l.now)
-	current := v != nil && v == s.current
+	kept := v != nil && v.kept(l.now)
+	current, versions := v != nil && v == s.current, l.versions
 	l.mu.Unlock()
 	switch {
 	case v == nil:
 		c.refuse(http.StatusNotFound, "BlobNotFound")
 		return
-	case locked && (id != "" || !l.opt.Versions):
+	case kept && (id != "" || !versions):
 		c.refuse(http.StatusConflict, "BlobImmutableDueToPolicy")
 		return
 	}
@@ -299,7 +363,7 @@ func (c *call) remove() {
 	}
 	l.mu.Lock()
 	switch {
-	case current && id == "" && l.opt.Versions:
+	case current && id == "" && versions:
 		s.previous, s.current = append(s.previous, v), nil
 	case current:
 		s.current = nil

@@ -11,8 +11,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/service"
 
 	"offsite/providers"
 )
@@ -35,8 +35,8 @@ type Target struct {
 	Line Line
 }
 
-// Address is the URL of the container, with the SAS if there is one.
-func (t Target) Address() (string, error) {
+// address is the URL of the account, with the SAS if there is one.
+func (t Target) address() (string, error) {
 	endpoint := t.Endpoint
 	if endpoint == "" {
 		endpoint = "https://" + t.Account + ".blob.core.windows.net"
@@ -45,7 +45,6 @@ func (t Target) Address() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	u = u.JoinPath(t.Container)
 	if t.SAS != "" {
 		q, err := url.ParseQuery(strings.TrimPrefix(t.SAS, "?"))
 		if err != nil || q.Get("sig") == "" {
@@ -58,7 +57,16 @@ func (t Target) Address() (string, error) {
 
 // Client is the client of the container. Its errors wrap a kind.
 func (t Target) Client() (*container.Client, error) {
-	address, err := t.Address()
+	account, err := t.Service()
+	if err != nil {
+		return nil, err
+	}
+	return account.NewContainerClient(t.Container), nil
+}
+
+// Service is the client of the account, with the container's credential.
+func (t Target) Service() (*service.Client, error) {
+	address, err := t.address()
 	if err != nil {
 		return nil, invalid(err)
 	}
@@ -66,23 +74,23 @@ func (t Target) Client() (*container.Client, error) {
 	if err != nil {
 		return nil, invalid(err)
 	}
-	var client *container.Client
-	opt := &container.ClientOptions{ClientOptions: options}
+	opt := &service.ClientOptions{ClientOptions: options}
+	var client *service.Client
 	switch {
 	case t.SAS != "":
-		client, err = container.NewClientWithNoCredential(address, opt)
+		client, err = service.NewClientWithNoCredential(address, opt)
 	case t.SharedKey != "":
-		key, keyErr := blob.NewSharedKeyCredential(t.Account, t.SharedKey)
+		key, keyErr := service.NewSharedKeyCredential(t.Account, t.SharedKey)
 		if keyErr != nil {
 			return nil, invalid(errors.New("shared key is not base64"))
 		}
-		client, err = container.NewClientWithSharedKeyCredential(address, key, opt)
+		client, err = service.NewClientWithSharedKeyCredential(address, key, opt)
 	default:
 		tokens, chainErr := Credential(t.Token, options)
 		if chainErr != nil {
 			return nil, chainErr
 		}
-		client, err = container.NewClient(address, tokens, opt)
+		client, err = service.NewClient(address, tokens, opt)
 	}
 	if err != nil {
 		return nil, invalid(Cause(err))
