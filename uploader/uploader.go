@@ -204,6 +204,7 @@ func (r *run) steps(ctx context.Context) (res Result, err error) {
 	// Crash: leases are longer than they need be, which harms nothing.
 	for _, t := range r.behind() {
 		r.secure(ctx, t)
+		r.leaveCanaries(ctx, t)
 	}
 	if err := r.anyLeft(ctx); err != nil {
 		return res, err
