@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 
 	"offsite/cmd/offsite/config"
 )
@@ -12,7 +13,7 @@ const apartHint = "keep the source, the stores and the local state in folders of
 // apart refuses a configuration in which they are not.
 func apart(c *config.Config) error {
 	var folders []string
-	for _, f := range c.Source.Folders {
+	for _, f := range slices.Concat(c.Source.Folders, c.Source.Also) {
 		folders = append(folders, string(f))
 	}
 	var stores []config.Address

@@ -133,10 +133,17 @@ func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Se
 	if len(targets) == 0 {
 		return nil, source.Set{}, allDown(down)
 	}
-	set, err := p.settle(ctx, s.wait, a.now)
+	set, err := p.settle(ctx, s, a.now)
+	var late error // why the newest set is not the one that is saved
+	if errors.Is(err, source.ErrNotSettled) && ctx.Err() == nil && p.layout.Kind.Several() && s.date == (config.Date{}) {
+		if older, found := p.finished(ctx, a.now); found == nil {
+			set, err, late = older, nil, err
+		}
+	}
 	if err != nil {
 		return nil, set, err
 	}
+	a.noteDisk(p, set)
 	day := dateOf(s.date)
 	if s.date == (config.Date{}) {
 		day = p.businessDate(set, a.now())
@@ -155,17 +162,11 @@ func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Se
 	bar.done()
 	a.tellFiles(res)
 	ans.take(res, down, p.calendar.Zone())
-	return ans, set, outcome(res, down, err)
-}
-
-// businessDate is the day that a set belongs to: by its newest change, not by the
-// time of the run. A backup of Friday that is saved on Tuesday is Friday's, and
-// one that nobody renews makes no new days.
-func (p *site) businessDate(set source.Set, now time.Time) retention.Date {
-	if newest := set.Newest(); !newest.IsZero() && newest.Before(now) {
-		return p.calendar.BusinessDate(newest)
+	err = outcome(res, down, err)
+	if late != nil && (err == nil || errors.Is(err, verdictOnly(exitNothingNew))) {
+		err = fail(exitIncomplete, late, "the newest set that has finished is of "+day.String()+", and it is stored")
 	}
-	return p.calendar.BusinessDate(now) // a clock that is ahead must not make days of tomorrow
+	return ans, set, err
 }
 
 // committed says whether any store has the day now.

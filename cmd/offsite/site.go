@@ -25,7 +25,7 @@ type site struct {
 	calendar *retention.Calendar
 	policy   retention.Policy
 	profile  verify.Profile
-	scan     source.Options
+	layout   source.Layout
 	required []source.Pattern
 }
 
@@ -45,7 +45,7 @@ func (a *app) loadSite() (*site, error) {
 	if p.profile, err = verify.Builtin(c.Source.Profile); err != nil {
 		return nil, err
 	}
-	if p.scan, err = scanOf(c, p.profile); err != nil {
+	if p.layout, err = layoutOf(c, p.profile); err != nil {
 		return nil, err
 	}
 	if p.required, err = patterns(c.Source.Required); err != nil {
@@ -92,21 +92,6 @@ func policyOf(c *config.Config) retention.Policy {
 	return p
 }
 
-func scanOf(c *config.Config, profile verify.Profile) (source.Options, error) {
-	exclude, err := patterns(c.Source.Exclude)
-	if err != nil {
-		return source.Options{}, err
-	}
-	o := source.Options{Exclude: append(profile.Exclude(), exclude...), FollowRoot: true}
-	for _, f := range c.Source.Folders {
-		o.Roots = append(o.Roots, source.Root{Path: string(f)})
-	}
-	if c.Source.Live != "" {
-		o.Live = []string{string(c.Source.Live)}
-	}
-	return o, nil
-}
-
 func patterns(texts []string) ([]source.Pattern, error) {
 	var out []source.Pattern
 	for _, t := range texts {
@@ -127,20 +112,11 @@ func (p *site) quiet() time.Duration {
 	return p.profile.Quiet()
 }
 
-// settle waits until the set has been quiet, for at most wait longer than that.
-// With no wait at all it is taken as it is: the backup program itself says, by
-// starting offsite, that it has finished.
-func (p *site) settle(ctx context.Context, wait time.Duration, now func() time.Time) (source.Set, error) {
-	if wait == 0 {
-		return source.Scan(ctx, p.scan)
-	}
-	return source.Wait(ctx, source.WaitOptions{Scan: p.scan, Quiet: p.quiet(), Limit: p.quiet() + wait, Now: now})
-}
-
 // judge judges a set by the profile and by what the configuration requires. What
 // settle did not wait for is taken to have finished.
 func (p *site) judge(ctx context.Context, set source.Set, wait time.Duration, now func() time.Time) (verify.Passed, verify.Report) {
 	passed, report := verify.Judge(ctx, set, p.profile, verify.Options{Now: now, Quiet: p.quiet(), Finished: wait == 0})
+	addFound(&report, set)
 	missing := p.missing(set)
 	if len(missing) == 0 {
 		return passed, report

@@ -116,7 +116,7 @@ func (w *watcher) turn(ctx context.Context, p *site, win window) error {
 		if !w.seen.Valid() {
 			return nil
 		}
-		if changes, err := w.seen.Recheck(ctx); err != nil || len(changes) > 0 {
+		if renewed, err := w.seen.Renewed(ctx); err != nil || renewed {
 			return nil // the run says what is wrong, if something is
 		}
 	}

@@ -46,7 +46,11 @@ type sight struct {
 func newFinder(l Layout) *finder { return &finder{layout: l, known: map[string]sight{}} }
 
 func (f *finder) look(ctx context.Context) (Set, error) {
-	c, err := f.newest(ctx)
+	found, err := f.layout.find(ctx)
+	if err != nil {
+		return Set{}, err
+	}
+	c, err := f.newest(ctx, found)
 	if err != nil {
 		return Set{}, err
 	}
@@ -55,16 +59,13 @@ func (f *finder) look(ctx context.Context) (Set, error) {
 		return Set{}, err
 	}
 	set.d.finder, set.d.members = f, c.members
+	set.d.ahead, set.d.away = found.Ahead, found.Away
 	return set, nil
 }
 
 // newest returns the newest candidate: by the dates in names, or else by what is in
 // the sets.
-func (f *finder) newest(ctx context.Context) (Candidate, error) {
-	found, err := f.layout.find(ctx)
-	if err != nil {
-		return Candidate{}, err
-	}
+func (f *finder) newest(ctx context.Context, found Found) (Candidate, error) {
 	first := found.Sets[0]
 	if len(found.Sets) == 1 || !first.Stamp.IsZero() || first.hint == maxTime {
 		return first, nil
@@ -142,7 +143,11 @@ func (l Layout) Pick(ctx context.Context, want func(Set) bool) (Set, error) {
 // another one, or this one changed.
 func (s Set) Renewed(ctx context.Context) (bool, error) {
 	if s.Valid() && s.d.finder != nil {
-		c, err := s.d.finder.newest(ctx)
+		var c Candidate
+		found, err := s.d.finder.layout.find(ctx)
+		if err == nil {
+			c, err = s.d.finder.newest(ctx, found)
+		}
 		if err != nil {
 			return false, fmt.Errorf("look for a newer set: %w", err)
 		}

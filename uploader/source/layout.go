@@ -61,7 +61,7 @@ type Layout struct {
 	Scan Options
 	// Also are folders that belong to every set as they stand.
 	Also []Root
-	// Disks are the disks that are known; none: any will do.
+	// Disks are the disks that may hold the folder; none: any will do.
 	Disks []Disk
 	// Now is the clock, against which dates in names are held. nil: they are not.
 	Now func() time.Time
@@ -124,16 +124,29 @@ func (l Layout) find(ctx context.Context) (Found, error) {
 	if err := l.check(); err != nil {
 		return Found{}, err
 	}
-	switch l.Kind {
-	case Folder, "":
-		return l.whole(ctx)
-	case Disks:
-		return l.disks(ctx)
-	case Computers:
-		return l.computers(ctx)
-	case Chain:
-		return l.chain(ctx)
+	disk, err := l.disk()
+	if err != nil {
+		return Found{}, err
 	}
+	var found Found
+	switch l.Kind {
+	case Folder, Disks, "":
+		found = l.whole()
+	case Computers:
+		found, err = l.computers(ctx)
+	case Chain:
+		found, err = l.chain(ctx)
+	default:
+		found, err = l.named()
+	}
+	for i := range found.Sets {
+		found.Sets[i].disk = disk
+	}
+	return found, err
+}
+
+// named finds the sets that are told apart by what stands in one folder itself.
+func (l Layout) named() (Found, error) {
 	infos, _, err := resolve(l.Scan)
 	if err != nil {
 		return Found{}, err
@@ -221,10 +234,10 @@ func (l Layout) candidate(name string, root Root, members []Entry) Candidate {
 }
 
 // whole is the one set of folders that are overwritten in place.
-func (l Layout) whole(context.Context) (Found, error) {
+func (l Layout) whole() Found {
 	c := Candidate{opt: l.Scan}
 	c.opt.Roots = append(slices.Clone(l.Scan.Roots), l.Also...)
-	return Found{Sets: []Candidate{c}}, nil
+	return Found{Sets: []Candidate{c}}
 }
 
 // members makes a set of some of the things that stand in a folder itself.

@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// pauses is how much longer than the longest pause seen in a run the quiet
-	// period must be: a share that stalled once stalls again.
+	// pauses is how many halves of the longest pause seen in a run the quiet period
+	// must have at least: a share that stalled once stalls again, and longer.
 	pauses = 3
 	// rates is how much longer than the time that the last file should take a file
 	// with its whole size set aside from the start is waited for.
@@ -156,7 +156,7 @@ func (p *patience) need(quiet time.Duration, set Set, sure, unwritten bool) time
 			quiet = max(quiet, 2*coarseStep)
 		}
 	}
-	quiet = max(quiet, min(pauses*p.longest, maxPause))
+	quiet = max(quiet, min(pauses*p.longest/2, maxPause))
 	if sure {
 		return quiet
 	}

@@ -124,6 +124,8 @@ type data struct {
 	proof   Proof
 	finder  *finder  // nil for a set that Scan made
 	members []string // what stands in the root itself and belongs to the set; nil: all
+
+	ahead, away int // of Found
 }
 
 // Valid reports whether Scan or Wait made s.
@@ -239,6 +241,24 @@ func (s Set) Disk() string {
 		return ""
 	}
 	return s.d.disk
+}
+
+// Away returns how many folders of the layout Computers could not be reached when s
+// was found to be the newest set.
+func (s Set) Away() int {
+	if s.d == nil {
+		return 0
+	}
+	return s.d.away
+}
+
+// Ahead returns how many sets were left out because their names have a date in the
+// future.
+func (s Set) Ahead() int {
+	if s.d == nil {
+		return 0
+	}
+	return s.d.ahead
 }
 
 // Volumes returns the volumes of the roots, in their order.

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,29 +29,28 @@ type Disk struct {
 	Marker string
 }
 
-// disks finds which of the known disks is there.
-func (l Layout) disks(ctx context.Context) (Found, error) {
-	found, err := l.whole(ctx)
-	if err != nil {
-		return found, err
+// disk finds which of the known disks a root stands on. Without any known ones it
+// has no name.
+func (l Layout) disk() (string, error) {
+	if len(l.Disks) == 0 {
+		return "", nil
 	}
 	infos, _, err := resolve(l.Scan)
 	if err != nil {
-		return Found{}, err
+		return "", err
 	}
 	root, err := openRoot(infos[0].Resolved)
 	if err != nil {
-		return Found{}, &RootError{infos[0].Path, unreadable(err)}
+		return "", &RootError{infos[0].Path, unreadable(err)}
 	}
 	volume := root.volume()
 	root.close()
 	for _, d := range l.Disks {
 		if d.is(volume, infos[0].Resolved) {
-			found.Sets[0].disk = d.Name
-			return found, nil
+			return d.Name, nil
 		}
 	}
-	return Found{}, &RootError{infos[0].Path, ErrDisk}
+	return "", &RootError{infos[0].Path, ErrDisk}
 }
 
 // is reports whether everything that is known of a disk holds for a volume.

@@ -21,8 +21,6 @@ import (
 	"time"
 
 	"offsite/retention"
-	"offsite/uploader/source"
-	"offsite/uploader/verify"
 )
 
 // MaxFile bounds the file that Parse accepts; a configuration is a few KiB, and
@@ -42,17 +40,6 @@ type Config struct {
 
 	file file
 	at   map[string]position
-}
-
-// Source is the folder or folders that form one backup.
-type Source struct {
-	Name     string   `yaml:"name" need:"yes"`
-	Profile  string   `yaml:"profile"`
-	Folders  []Path   `yaml:"folders" need:"yes" max:"64"`
-	Live     Path     `yaml:"live"`
-	Exclude  []string `yaml:"exclude" max:"256"`
-	Quiet    Duration `yaml:"quiet" min:"1s" max:"24h"`
-	Required []string `yaml:"required" max:"256"`
 }
 
 // Schedule says when watch works. Both times are local to Calendar.Zone.
@@ -89,7 +76,7 @@ func Default() *Config {
 	return &Config{
 		Version:   1,
 		UploadKey: "upload.key",
-		Source:    Source{Profile: "generic"}, // without Quiet, the profile's holds
+		Source:    Source{Profile: "generic", Layout: "folder"}, // without Quiet, the profile's holds
 		Retention: Retention{
 			BusinessDays: 10, MonthEnds: 12, QuarterEnds: 8, FiscalYearEnds: 7,
 			FiscalYearEnd: MonthDay{12, 31},
@@ -149,10 +136,7 @@ func (c *Config) resolve(base string) {
 	}
 	abs(&c.State)
 	abs(&c.UploadKey)
-	abs(&c.Source.Live)
-	for i := range c.Source.Folders {
-		abs(&c.Source.Folders[i])
-	}
+	c.Source.resolve(abs)
 	for i := range c.Stores {
 		c.Stores[i].resolve(abs)
 	}
@@ -166,9 +150,7 @@ const nameHint = "use 1 to 32 lower-case letters, digits and hyphens, such as na
 
 // check finds what no single value shows.
 func (c *Config) check(d *decoder) {
-	if !namePattern.MatchString(c.Source.Name) {
-		d.problemAt("source.name", fmt.Sprintf("%q is not a name", c.Source.Name), nameHint)
-	}
+	c.Source.check(d)
 	seen := map[string]bool{}
 	for i, s := range c.Stores {
 		block := fmt.Sprintf("stores[%d]", i)
@@ -189,16 +171,7 @@ func (c *Config) check(d *decoder) {
 			d.problemAt(strings.TrimSuffix(block+"."+p.key, "."), p.problem, p.hint)
 		}
 	}
-	d.oneOf("source.profile", "profile", c.Source.Profile, verify.Builtins())
 	d.oneOf("calendar.country", "country", c.Calendar.Country, retention.Regions())
-	for i, list := range [][]string{c.Source.Exclude, c.Source.Required} {
-		for j, text := range list {
-			if _, err := source.ParsePattern(text); err != nil {
-				key := fmt.Sprintf("%s[%d]", []string{"source.exclude", "source.required"}[i], j)
-				d.problemAt(key, err.Error(), "write a relative path with * for any name and ** for any folders")
-			}
-		}
-	}
 	if c.Retention.WeeklyFloor < c.Retention.Floor {
 		d.problemAt("retention.weekly_floor", "weekly_floor is shorter than floor", "make it at least as long")
 	}
