@@ -76,29 +76,59 @@ func ParseStore(text string) (Store, error) {
 	if query == "" {
 		return s, nil
 	}
-	into := reflect.ValueOf(&s).Elem()
+	return s, s.set(query, schemeKeys[s.Address.Scheme])
+}
+
+// set reads KEY=VALUE pairs joined by & into the store's block.
+func (s *Store) set(query string, known []string) error {
+	into := reflect.ValueOf(s).Elem()
 	fields, _ := keysOf(into.Type())
 	for _, part := range strings.Split(query, "&") {
 		key, value, ok := strings.Cut(part, "=")
-		known := schemeKeys[s.Address.Scheme]
 		if !slices.Contains(known, key) {
-			return s, &ValueError{fmt.Sprintf("a store at %s: takes no %q", s.Address.Scheme, key), "write one of " + strings.Join(known, ", ")}
+			return &ValueError{fmt.Sprintf("a store at %s: takes no %q here", s.Address.Scheme, key), "write one of " + strings.Join(known, ", ")}
 		}
 		value, err := url.PathUnescape(value)
 		if !ok || err != nil {
-			return s, &ValueError{fmt.Sprintf("%s has no value that can be read", key), "write KEY=VALUE, joined by &"}
+			return &ValueError{fmt.Sprintf("%s has no value that can be read", key), "write KEY=VALUE, joined by &"}
 		}
 		field := fields[key]
 		if err := setScalar(into.Field(field), value, into.Type().Field(field).Tag); err != nil {
 			var v *ValueError
 			if errors.As(err, &v) {
-				return s, &ValueError{key + ": " + v.Problem, v.Hint}
+				return &ValueError{key + ": " + v.Problem, v.Hint}
 			}
-			return s, err
+			return err
 		}
 	}
 	for _, p := range s.problems() {
-		return s, &ValueError{p.problem, p.hint}
+		return &ValueError{p.problem, p.hint}
+	}
+	return nil
+}
+
+// credentialKeys are those of schemeKeys that say who somebody is.
+var credentialKeys = []string{"profile", "access_key", "secret_key", "session_token", "account_key", "sas", "credentials"}
+
+// As returns the store as somebody else reaches it: without the credentials of its
+// block, and with those that with names, as KEY=VALUE joined by &. With nothing
+// named they are those of the environment.
+func (s Store) As(with string) (Store, error) {
+	s.Profile = ""
+	for _, secret := range s.secrets() {
+		*secret = Secret{}
+	}
+	if with == "" {
+		return s, nil
+	}
+	var known []string
+	for _, key := range schemeKeys[s.Address.Scheme] {
+		if slices.Contains(credentialKeys, key) {
+			known = append(known, key)
+		}
+	}
+	if err := s.set(with, known); err != nil {
+		return s, err
 	}
 	return s, nil
 }
