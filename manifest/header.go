@@ -22,6 +22,7 @@ const (
 	removalDomain   = "offsite holder removal v1"
 	recordDomain    = "offsite record v1"
 	leaseDomain     = "offsite lease v1"
+	noteDomain      = "offsite note v1"
 )
 
 // Header is the document that makes a folder or bucket a store of one practice.

@@ -29,7 +29,7 @@ func (p *planner) finish() Plan {
 	slices.SortStableFunc(p.missing, func(a, b Missing) int {
 		return cmp.Or(b.Last.Compare(a.Last), a.First.Compare(b.First))
 	})
-	return Plan{kept: p.all, missing: p.missing, alarms: p.alarms, since: p.since, zone: p.cal.zone, now: p.now}
+	return Plan{kept: p.all, missing: p.missing, open: p.open, alarms: p.alarms, since: p.since, zone: p.cal.zone, now: p.now}
 }
 
 // Kept returns all snapshots, newest first.
@@ -60,6 +60,9 @@ func (p Plan) Raises() []Raise {
 // that ended before Since are not expected to have one.
 func (p Plan) Missing() []Missing { return slices.Clone(p.missing) }
 
+// Open returns the periods that are not over: week, month, quarter, fiscal year.
+func (p Plan) Open() []Open { return slices.Clone(p.open) }
+
 // Since returns the date of the first snapshot, the zero Date if there is none.
 func (p Plan) Since() Date { return p.since }
 
@@ -86,6 +89,9 @@ func (p Plan) Explain() string {
 			fmt.Fprintf(&b, "    %s  %s\n", at, r.Text)
 		}
 	}
+	for _, o := range p.open {
+		fmt.Fprintf(&b, "%s\n", p.SoFar(o))
+	}
 	for _, m := range p.missing {
 		fmt.Fprintf(&b, "no clean snapshot for %v: %s", m.Period, m.Why)
 		if late, ok := p.Of(m.Late); ok {
@@ -95,6 +101,15 @@ func (p Plan) Explain() string {
 	}
 	fmt.Fprintf(&b, "nothing is expected before %s\n", p.since.long())
 	return b.String()
+}
+
+// SoFar says in plain words what an open period has and what may still come.
+func (p Plan) SoFar(o Open) string {
+	has := "nothing clean yet, " + o.Why
+	if k, ok := p.Of(o.Keeper); ok {
+		has = k.Date.long() + " so far"
+	}
+	return fmt.Sprintf("%v is open until %s, with %s to come: %s", o.Period, o.Last.long(), plural(o.Left, "business day"), has)
 }
 
 // stamp shows a moment to the minute in the practice's zone.

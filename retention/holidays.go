@@ -2,6 +2,7 @@ package retention
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,10 +18,12 @@ const (
 type move uint8
 
 const (
-	stay    move = iota // nothing: the free day is lost
-	onward              // it is made up for on the next weekday that is no holiday itself
-	sunday              // the same, but only from a Sunday
-	nearest             // a Saturday's is on the Friday before, a Sunday's on the Monday after
+	stay         move = iota // nothing: the free day is lost
+	onward                   // it is made up for on the next weekday that is no holiday itself
+	sunday                   // the same, but only from a Sunday
+	monday                   // it is also on the next Monday, even if that is a holiday itself
+	sundayMonday             // the same, but only from a Sunday
+	nearest                  // a Saturday's is on the Friday before, a Sunday's on the Monday after
 )
 
 // year collects the holidays of one year.
@@ -84,14 +87,18 @@ func (y *year) settle() {
 	slices.SortStableFunc(y.moved, func(a, b moving) int { return a.day.Compare(b.day) })
 	for _, m := range y.moved {
 		w := m.day.Weekday()
-		if w != time.Saturday && w != time.Sunday || m.move == sunday && w != time.Sunday {
-			continue
-		}
-		if m.move == nearest {
-			y.on(m.day.AddDays(map[time.Weekday]int{time.Saturday: -1, time.Sunday: 1}[w]), m.name+" (observed)")
+		if w != time.Saturday && w != time.Sunday || w == time.Saturday && (m.move == sunday || m.move == sundayMonday) {
 			continue
 		}
 		d := m.day
+		switch m.move {
+		case nearest:
+			y.on(d.AddDays(map[time.Weekday]int{time.Saturday: -1, time.Sunday: 1}[w]), m.name+" (observed)")
+			continue
+		case monday, sundayMonday:
+			y.on(y.from(d, time.Monday), m.name+" (substitute)")
+			continue
+		}
 		for y.days[d] != "" || d.Weekday() == time.Saturday || d.Weekday() == time.Sunday {
 			d = d.AddDays(1)
 		}
@@ -130,33 +137,35 @@ func holidays(region string) (map[Date]string, bool) {
 func Regions() []string {
 	return []string{
 		"AU", "AU-ACT", "AU-NSW", "AU-NT", "AU-QLD", "AU-SA", "AU-TAS", "AU-VIC", "AU-WA",
-		"CA", "CA-AB", "CA-BC", "CA-ON", "CA-QC",
+		"CA", "CA-AB", "CA-BC", "CA-MB", "CA-NB", "CA-NL", "CA-NS", "CA-NT", "CA-NU", "CA-ON", "CA-PE", "CA-QC", "CA-SK", "CA-YT",
 		"GB", "GB-ENG", "GB-NIR", "GB-SCT", "GB-WLS",
 		"IE", "NL",
-		"NZ", "NZ-AUK", "NZ-CAN", "NZ-WGN",
+		"NZ", "NZ-AUK", "NZ-CAN", "NZ-CIT", "NZ-HKB", "NZ-MBH", "NZ-NSN", "NZ-NTL", "NZ-OTA", "NZ-STC", "NZ-STL", "NZ-TKI", "NZ-WGN", "NZ-WTL",
 		"US", "none",
 	}
 }
 
+// region adds a region's holidays, false for one that Regions does not list.
 func (y *year) region(region string) bool {
-	switch region {
-	case "none":
-	case "GB", "GB-ENG", "GB-WLS", "GB-SCT", "GB-NIR":
-		y.unitedKingdom(region)
+	if !slices.Contains(Regions(), region) {
+		return false
+	}
+	country, part, _ := strings.Cut(region, "-")
+	switch country {
+	case "GB":
+		y.unitedKingdom(part)
 	case "IE":
 		y.ireland()
-	case "NZ", "NZ-AUK", "NZ-WGN", "NZ-CAN":
-		y.newZealand(region)
-	case "AU", "AU-ACT", "AU-NSW", "AU-NT", "AU-QLD", "AU-SA", "AU-TAS", "AU-VIC", "AU-WA":
-		y.australia(region)
+	case "NZ":
+		y.newZealand(part)
+	case "AU":
+		y.australia(part)
 	case "US":
 		y.unitedStates()
-	case "CA", "CA-ON", "CA-BC", "CA-AB", "CA-QC":
-		y.canada(region)
+	case "CA":
+		y.canada(part)
 	case "NL":
 		y.netherlands()
-	default:
-		return false
 	}
 	return true
 }

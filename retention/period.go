@@ -15,8 +15,11 @@ const (
 	Quarter    Class = "quarter"     // keeper of a quarter
 	FiscalYear Class = "fiscal-year" // keeper of a fiscal year
 	Floor      Class = "floor"       // every snapshot
+	Silence    Class = "silence"     // every clean one, should it be the last for long
 	Newest     Class = "newest"      // one of the newest clean days
 	Suspicion  Class = "suspicion"   // last clean ones before a suspect one
+	RunnerUp   Class = "runner-up"   // second best of a period, until its keeper was checked
+	Hold       Class = "hold"        // somebody wants it kept
 	Leased     Class = "leased"      // leased longer than needed now; leases never shorten
 )
 

@@ -103,11 +103,12 @@ func TestANewCleanSnapshot(t *testing.T) {
 	id := h.add("2026-11-18", retention.Clean)
 	p := h.plan("2026-11-18 22:10")
 	h.expect(p, id, retention.Day, "2026-12-03 05:00", "one of the last 10 business days")
-	h.expect(p, id, retention.Week, "2027-02-17 05:00", "last clean one of week 47 of 2026 so far")
+	h.expect(p, id, retention.Silence, "2027-01-19 05:00", "outlives 60 days of silence")
+	h.expect(p, id, retention.Week, "", "last clean one of week 47 of 2026 so far")
 	h.expect(p, id, retention.Floor, "2026-12-18 22:01", "less than 30 days")
 	h.expect(p, id, retention.Month, "", "keeper of November 2026 so far, which ends on Mon 2026-11-30; the first period, begun on 2026-11-18")
 	h.expect(p, id, retention.FiscalYear, "", "the fiscal year to 2026-12-31 so far")
-	if r := p.Raises(); len(r) != 1 || r[0].ID != id || r[0].Class != retention.Week {
+	if r := p.Raises(); len(r) != 1 || r[0].ID != id || r[0].Class != retention.Silence {
 		t.Errorf("raises %+v", r)
 	}
 	h.record(p)
@@ -305,7 +306,10 @@ func TestThreeFailedWeeksKeepTheLastTenGoodDays(t *testing.T) {
 			t.Errorf("%s is kept for %v", d, left)
 		}
 	}
-	h.expect(p, "2026-10-05#1", retention.Newest, "2026-11-20 22:30", "among the newest 10 clean days")
+	h.none(p, "2026-10-05#1", retention.Newest) // it outlives silence anyway
+	// seven weeks more without a clean one
+	p = h.plan("2026-12-28 22:30")
+	h.expect(p, "2026-10-05#1", retention.Newest, "2027-01-11 22:30", "among the newest 10 clean days")
 	h.none(p, "2026-10-16#1", retention.Newest) // its week keeps it longer
 	h.none(p, "2026-10-02#1", retention.Newest) // the eleventh
 }
@@ -314,7 +318,7 @@ func TestTheNewestCleanOutlivesSilence(t *testing.T) {
 	h := begin(t, "GB", "Europe/London")
 	id := h.add("2026-11-18", retention.Clean)
 	h.record(h.plan("2026-11-18 22:10"))
-	if k, _ := h.plan("2026-11-18 22:10").Of(id); k.Until.Before(at(t, h.cal, "2026-11-18 22:00").AddDate(0, 0, 89)) {
+	if k, _ := h.plan("2026-11-18 22:10").Of(id); k.Until.Before(at(t, h.cal, "2026-11-20 05:00").AddDate(0, 0, 60)) {
 		t.Errorf("kept until %v", k.Until)
 	}
 	// back after 100 days: too late to promise, but tried and said
@@ -322,7 +326,7 @@ func TestTheNewestCleanOutlivesSilence(t *testing.T) {
 	if r := p.Raises(); len(r) != 1 || r[0].ID != id {
 		t.Errorf("raises %+v", r)
 	}
-	if a := fmt.Sprint(p.Alarms()); !strings.Contains(a, "ran out on 2027-02-17 05:00") {
+	if a := fmt.Sprint(p.Alarms()); !strings.Contains(a, "ran out on 2027-01-19 05:00") {
 		t.Errorf("alarms %s", a)
 	}
 }
@@ -417,9 +421,10 @@ Wed 2026-11-18#1  suspect  kept until 2026-12-18 22:01
     2026-12-18  no snapshot is kept for less than 30 days
 Tue 2026-11-17#1  clean    kept until 2027-02-17 05:00
     2027-02-17  among the last clean ones before the suspect one of Wed 2026-11-18
-    2027-02-16  last clean one of week 47 of 2026 so far
+    2027-01-18  outlives 60 days of silence
     2026-12-17  no snapshot is kept for less than 30 days
     2026-12-02  one of the last 10 business days
+                last clean one of week 47 of 2026 so far
                 keeper of November 2026 so far, which ends on Mon 2026-11-30
                 keeper of the quarter to 2026-12-31 so far, which ends on Thu 2026-12-31; the first period, begun on 2026-10-30
                 keeper of the fiscal year to 2026-12-31 so far, which ends on Thu 2026-12-31; the first period, begun on 2026-10-30
@@ -427,8 +432,13 @@ Fri 2026-10-30#1  clean    kept until 2027-11-01 05:00
     2027-11-01  keeper of October 2026; the first period, begun on 2026-10-30
     2027-02-17  among the last clean ones before the suspect one of Wed 2026-11-18
     2027-01-29  last clean one of week 44 of 2026
+    2027-01-02  outlives 60 days of silence
     2026-11-29  no snapshot is kept for less than 30 days
     2026-11-14  one of the last 10 business days
+week 47 of 2026 is open until Sun 2026-11-22, with 3 business days to come: Tue 2026-11-17 so far
+November 2026 is open until Mon 2026-11-30, with 9 business days to come: Tue 2026-11-17 so far
+the quarter to 2026-12-31 is open until Thu 2026-12-31, with 30 business days to come: Tue 2026-11-17 so far
+the fiscal year to 2026-12-31 is open until Thu 2026-12-31, with 30 business days to come: Tue 2026-11-17 so far
 no clean snapshot for Mon 2026-11-16: no set arrived
 `
 	got := h.plan("2026-11-18 22:30").Explain()
@@ -437,29 +447,5 @@ no clean snapshot for Mon 2026-11-16: no set arrived
 	}
 	if !strings.HasSuffix(got, "nothing is expected before Fri 2026-10-30\n") {
 		t.Errorf("explained as:\n%s", got)
-	}
-}
-
-func TestLease(t *testing.T) {
-	t.Parallel()
-	p := retention.DefaultPolicy()
-	need := time.Date(2026, 11, 27, 5, 0, 0, 1, time.UTC)
-	different := map[time.Time]bool{}
-	for i := range 1000 {
-		name := fmt.Sprint("pack", i)
-		got := p.Lease(need, name)
-		if slack := got.Sub(need); slack < p.SlackMin || slack > p.SlackMax+time.Second || got.Nanosecond() != 0 {
-			t.Fatalf("lease %v for %v", got, need)
-		}
-		if !got.Equal(p.Lease(need, name)) {
-			t.Fatal("lease depends on more than need and name")
-		}
-		different[got] = true
-	}
-	if len(different) < 900 {
-		t.Errorf("only %d different leases", len(different))
-	}
-	if !p.Reusable(need.Add(72*time.Hour), need) || p.Reusable(need.Add(71*time.Hour), need) {
-		t.Error("guard is not three days")
 	}
 }

@@ -1,8 +1,6 @@
 package retention
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"time"
 )
@@ -22,9 +20,14 @@ type Policy struct {
 	FiscalQuarters bool
 	Floor          time.Duration // every snapshot, clean or not
 	Weekly         time.Duration // the last clean one of each week
+	// Silence is how long the newest clean one outlives its next open day, should
+	// nothing ever follow it; at most Weekly counts.
+	Silence time.Duration
 	// SlackMin and SlackMax bound what Lease adds, so that a pack used every night
 	// is not raised every night.
 	SlackMin, SlackMax time.Duration
+	// Night is how many leases a run raises at least, if so many are due.
+	Night int
 	// Guard is how much of its lease a stored object must have left to be reused.
 	Guard time.Duration
 }
@@ -33,7 +36,7 @@ type Policy struct {
 func DefaultPolicy() Policy {
 	return Policy{
 		BusinessDays: 10, Months: 12, Quarters: 8, FiscalYears: 7, FiscalEnd: MonthDay{time.December, 31},
-		Floor: 30 * day, Weekly: 90 * day, SlackMin: 7 * day, SlackMax: 14 * day, Guard: 3 * day,
+		Floor: 30 * day, Weekly: 90 * day, Silence: 60 * day, SlackMin: 7 * day, SlackMax: 28 * day, Night: 500, Guard: 3 * day,
 	}
 }
 
@@ -70,8 +73,14 @@ func (p Policy) check() error {
 	if p.Floor < minFloor || p.Floor > maxFloor || p.Weekly < p.Floor || p.Weekly > maxFloor {
 		return fmt.Errorf("floor %v and weekly floor %v are not between %v and %v, in this order", p.Floor, p.Weekly, minFloor, maxFloor)
 	}
+	if p.Silence < 0 || p.Silence > maxFloor {
+		return fmt.Errorf("silence of %v is not between 0 and %v", p.Silence, maxFloor)
+	}
 	if p.SlackMin < 0 || p.SlackMax < p.SlackMin || p.SlackMax > maxSlack {
 		return fmt.Errorf("slack from %v to %v is not between 0 and %v", p.SlackMin, p.SlackMax, maxSlack)
+	}
+	if p.Night < 1 {
+		return fmt.Errorf("%d raises a night are not at least 1", p.Night)
 	}
 	if p.Guard < 0 || p.Guard > p.Floor {
 		return fmt.Errorf("guard %v is not between 0 and the floor", p.Guard)
@@ -80,21 +89,3 @@ func (p Policy) check() error {
 }
 
 func (m MonthDay) longest() int { return MonthDay{m.Month, 31}.in(2024, m.Month).Day }
-
-// Lease returns the lease to ask a store for, for an object that must be kept
-// until need: somewhat later, by an amount that depends on the object's name
-// alone. Objects of one run thus fall due on different days, and the answer is the same whenever
-// it is worked out.
-func (p Policy) Lease(need time.Time, name string) time.Time {
-	hash := sha256.Sum256([]byte("offsite lease slack\n" + name))
-	slack := p.SlackMin
-	if spread := int64((p.SlackMax - p.SlackMin) / time.Second); spread > 0 {
-		slack += time.Duration(binary.LittleEndian.Uint64(hash[:])%uint64(spread+1)) * time.Second
-	}
-	// whole seconds, upwards: stores keep no fractions
-	return need.Add(slack + time.Second - time.Nanosecond).Truncate(time.Second).UTC()
-}
-
-// Reusable says whether an object with this lease may be named by a new snapshot.
-// One that is about to lapse could be gone before its lease is raised.
-func (p Policy) Reusable(lease, now time.Time) bool { return lease.Sub(now) >= p.Guard }

@@ -1,12 +1,15 @@
 package retention
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // The rules of each region as they are kept by businesses. Days that only a town
 // keeps are left out: a practice names them in its own settings.
 
 func (y *year) unitedKingdom(region string) {
-	scotland := region == "GB-SCT"
+	scotland := region == "SCT"
 	y.fixed(time.January, 1, "New Year's Day", onward)
 	y.easter(-2, "Good Friday")
 	if y.year == 2020 {
@@ -33,7 +36,7 @@ func (y *year) unitedKingdom(region string) {
 	}
 	y.easter(1, "Easter Monday")
 	y.nth(-1, time.Monday, time.August, "Summer bank holiday")
-	if region == "GB-NIR" {
+	if region == "NIR" {
 		y.fixed(time.March, 17, "St Patrick's Day", onward)
 		y.fixed(time.July, 12, "Battle of the Boyne", onward)
 	}
@@ -67,7 +70,7 @@ func (y *year) newZealand(region string) {
 	y.fixed(time.February, 6, "Waitangi Day", onward)
 	y.easter(-2, "Good Friday")
 	y.easter(1, "Easter Monday")
-	y.fixed(time.April, 25, "Anzac Day", onward)
+	y.fixed(time.April, 25, "Anzac Day", monday)
 	y.nth(1, time.Monday, time.June, "King's Birthday")
 	if md, ok := matariki(y.year); ok {
 		y.fixed(md.Month, md.Day, "Matariki", stay)
@@ -76,14 +79,35 @@ func (y *year) newZealand(region string) {
 	y.nth(4, time.Monday, time.October, "Labour Day")
 	y.fixed(time.December, 25, "Christmas Day", onward)
 	y.fixed(time.December, 26, "Boxing Day", onward)
-	switch region {
-	case "NZ-AUK":
-		y.on(y.nearMonday(time.January, 29), "Auckland Anniversary Day")
-	case "NZ-WGN":
-		y.on(y.nearMonday(time.January, 22), "Wellington Anniversary Day")
-	case "NZ-CAN": // the second Friday after the first Tuesday
-		y.on(y.find(1, time.Tuesday, time.November).AddDays(10), "Canterbury Anniversary Day")
+	y.anniversary(region)
+}
+
+// anniversary is the day that each of New Zealand's regions keeps for itself, as
+// most of its people do; Otago, Westland and others leave it to the employer.
+func (y *year) anniversary(region string) {
+	labour := y.find(4, time.Monday, time.October)
+	day, ok := map[string]Date{
+		"NTL": y.nearMonday(time.January, 29),
+		"AUK": y.nearMonday(time.January, 29),
+		"TKI": y.find(2, time.Monday, time.March),
+		"HKB": labour.AddDays(-3),
+		"WGN": y.nearMonday(time.January, 22),
+		"MBH": labour.AddDays(7),
+		"NSN": y.nearMonday(time.February, 1),
+		"CAN": y.find(1, time.Tuesday, time.November).AddDays(10), // the second Friday after the first Tuesday
+		"STC": y.find(4, time.Monday, time.September),
+		"WTL": y.nearMonday(time.December, 1),
+		"OTA": y.nearMonday(time.March, 23),
+		"STL": easterSunday(y.year).AddDays(2),
+		"CIT": y.nearMonday(time.November, 30),
+	}[region]
+	if !ok {
+		return
 	}
+	if region == "OTA" && day == easterSunday(y.year).AddDays(1) {
+		day = day.AddDays(1)
+	}
+	y.on(day, "anniversary of the region")
 }
 
 // matariki is fixed by schedule 1 of Te Kāhui o Matariki Public Holiday Act 2022.
@@ -106,16 +130,16 @@ func (y *year) australia(region string) {
 	y.fixed(time.January, 1, "New Year's Day", onward)
 	y.fixed(time.January, 26, "Australia Day", onward)
 	y.easter(-2, "Good Friday")
-	if region != "AU-TAS" && region != "AU-WA" {
+	if region != "TAS" && region != "WA" {
 		y.easter(-1, "Easter Saturday")
 	}
 	y.easter(1, "Easter Monday")
 	anzac := stay
 	switch region {
-	case "AU-QLD", "AU-SA", "AU-NT":
-		anzac = sunday
-	case "AU-WA", "AU-ACT":
-		anzac = onward
+	case "QLD", "SA", "NT":
+		anzac = sundayMonday
+	case "WA", "ACT":
+		anzac = monday
 	}
 	y.fixed(time.April, 25, "Anzac Day", anzac)
 	y.once(2022, time.September, 22, "National Day of Mourning")
@@ -124,34 +148,34 @@ func (y *year) australia(region string) {
 
 	const labour, king = "Labour Day", "King's Birthday"
 	switch region {
-	case "AU-NSW", "AU-VIC", "AU-SA", "AU-TAS", "AU-ACT", "AU-NT":
+	case "NSW", "VIC", "SA", "TAS", "ACT", "NT":
 		y.nth(2, time.Monday, time.June, king)
 	}
 	switch region {
-	case "AU-NSW":
+	case "NSW":
 		y.once(2026, time.April, 27, "Anzac Day (additional)")
 		y.once(2027, time.April, 26, "Anzac Day (additional)")
 		y.nth(1, time.Monday, time.October, labour)
-	case "AU-VIC":
+	case "VIC":
 		y.nth(2, time.Monday, time.March, labour)
 		y.on(y.find(-1, time.Saturday, time.September).AddDays(-1), "Friday before the AFL Grand Final")
 		y.nth(1, time.Tuesday, time.November, "Melbourne Cup")
-	case "AU-SA":
+	case "SA":
 		y.nth(2, time.Monday, time.March, "Adelaide Cup")
 		y.nth(1, time.Monday, time.October, labour)
-	case "AU-TAS":
+	case "TAS":
 		y.nth(2, time.Monday, time.March, "Eight Hours Day")
-	case "AU-ACT":
+	case "ACT":
 		y.nth(2, time.Monday, time.March, "Canberra Day")
 		y.on(y.from(Date{y.year, time.May, 27}, time.Monday), "Reconciliation Day")
 		y.nth(1, time.Monday, time.October, labour)
-	case "AU-NT":
+	case "NT":
 		y.nth(1, time.Monday, time.May, "May Day")
 		y.nth(1, time.Monday, time.August, "Picnic Day")
-	case "AU-QLD":
+	case "QLD":
 		y.nth(1, time.Monday, time.May, labour)
 		y.nth(1, time.Monday, time.October, king)
-	case "AU-WA":
+	case "WA":
 		y.nth(1, time.Monday, time.March, labour)
 		y.nth(1, time.Monday, time.June, "Western Australia Day")
 		if y.year == 2024 {
@@ -180,34 +204,46 @@ func (y *year) unitedStates() {
 	y.fixed(time.December, 25, "Christmas Day", nearest)
 }
 
-// canada without a province holds the days that all provinces share.
-func (y *year) canada(region string) {
+// canada without a province holds the days that all provinces share. With one, it
+// holds the province's own statutory days.
+func (y *year) canada(province string) {
 	y.fixed(time.January, 1, "New Year's Day", onward)
 	y.easter(-2, "Good Friday")
 	y.fixed(time.July, 1, "Canada Day", onward)
 	y.nth(1, time.Monday, time.September, "Labour Day")
 	y.fixed(time.December, 25, "Christmas Day", onward)
-	if region == "CA" {
-		return
+	in := func(provinces string) bool { return province != "" && strings.Contains(provinces, province) }
+
+	if in("AB BC MB NT NU ON QC SK YT") {
+		y.on(y.from(Date{y.year, time.May, 18}, time.Monday), "Victoria Day") // the Monday before 25 May
+		y.nth(2, time.Monday, time.October, "Thanksgiving Day")
 	}
-	y.on(y.from(Date{y.year, time.May, 18}, time.Monday), "Victoria Day") // the Monday before 25 May
-	y.nth(2, time.Monday, time.October, "Thanksgiving Day")
-	if region == "CA-QC" {
-		y.fixed(time.June, 24, "National Holiday", sunday)
-		return
+	if in("AB BC MB NB NS ON PE SK") { // under several names
+		y.nth(3, time.Monday, time.February, "Family Day")
 	}
-	y.nth(3, time.Monday, time.February, "Family Day")
-	switch region {
-	case "CA-ON":
+	if in("NB NT NU SK BC") {
+		y.nth(1, time.Monday, time.August, "Civic Holiday")
+	}
+	if in("AB BC MB NB NL NS NT NU PE YT") {
+		y.fixed(time.November, 11, "Remembrance Day", stay)
+	}
+	if since := map[string]int{"PE": 2022, "NT": 2022, "NU": 2022, "BC": 2023, "YT": 2023, "MB": 2024}[province]; since > 0 && y.year >= since {
+		y.fixed(time.September, 30, "National Day for Truth and Reconciliation", stay)
+	}
+	switch province {
+	case "ON":
 		y.fixed(time.December, 26, "Boxing Day", onward)
-	case "CA-BC":
-		y.nth(1, time.Monday, time.August, "British Columbia Day")
-		if y.year >= 2023 {
-			y.fixed(time.September, 30, "National Day for Truth and Reconciliation", stay)
-		}
-		y.fixed(time.November, 11, "Remembrance Day", stay)
-	case "CA-AB":
-		y.fixed(time.November, 11, "Remembrance Day", stay)
+	case "QC":
+		y.fixed(time.June, 24, "National Holiday", sunday)
+	case "SK":
+		y.fixed(time.November, 11, "Remembrance Day", sunday)
+	case "NU":
+		y.fixed(time.July, 9, "Nunavut Day", sunday)
+	case "NT":
+		y.fixed(time.June, 21, "National Indigenous Peoples Day", stay)
+	case "YT":
+		y.fixed(time.June, 21, "National Indigenous Peoples Day", stay)
+		y.nth(3, time.Monday, time.August, "Discovery Day")
 	}
 }
 

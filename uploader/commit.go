@@ -83,7 +83,8 @@ func (r *run) verdict(c *contents) string {
 // the snapshot relies on is kept as long as it. What it does is written down in a
 // lease record. After an error the store is out of this run.
 func (r *run) secure(ctx context.Context, t *target) {
-	expiry := t.life.until
+	expiry := r.secured(t)
+	t.expiry = expiry
 	err := r.raisePacks(ctx, t, expiry)
 	if err == nil {
 		err = r.indexNew(ctx, t, expiry)
@@ -131,6 +132,7 @@ func (r *run) extend(ctx context.Context, t *target, s manifest.Stored, expiry t
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.raised++
+	t.kept[s.Pin().Name] = s.Lease()
 	t.leased = append(t.leased, s.ObjectLease())
 	return s, nil
 }
@@ -312,6 +314,10 @@ func (r *run) commit(ctx context.Context, t *target, c *contents) {
 			return
 		}
 	}
+	expiry := life.until // of a suspect one less may be left than was secured
+	if t.expiry.Before(expiry) {
+		expiry = t.expiry
+	}
 	totals := r.set.Totals()
 	rec := manifest.Record{
 		Format: manifest.FormatVersion, Repository: r.cfg.Key.Repository, Source: r.cfg.Source, PC: r.cfg.Key.PC,
@@ -319,7 +325,7 @@ func (r *run) commit(ctx context.Context, t *target, c *contents) {
 		Zone: r.cfg.Calendar.Zone().String(), Profile: r.passed.Report().Profile(), Verdict: r.verdict(c), Findings: r.findings(c),
 		Counts: manifest.Counts{Files: int64(totals.Files), Folders: int64(totals.Dirs), Links: int64(totals.Symlinks),
 			Bytes: totals.Bytes, NewBytes: r.fresh.Load(), Stored: t.bytes},
-		Table: c.table, Expiry: manifest.At(life.until), Classes: life.classes,
+		Table: c.table, Expiry: manifest.At(expiry), Classes: life.classes,
 	}
 	if last, ok := t.last(); ok && last.Record.Seq == rec.Seq-1 {
 		rec.Prev = last.Digest
@@ -334,7 +340,7 @@ func (r *run) commit(ctx context.Context, t *target, c *contents) {
 	for _, s := range t.segments {
 		segments = append(segments, s.receipt)
 	}
-	lease := r.leaseFor(life.until, pack.NameOf([]byte(manifest.RecordKey(rec.Source, rec.Seq))))
+	lease := r.leaseFor(expiry, pack.NameOf([]byte(manifest.RecordKey(rec.Source, rec.Seq))))
 	ref, err := manifest.Commit(ctx, t.store, rec, packs, segments, r.cfg.Key.Signing, lease)
 	if err != nil {
 		t.fail(err)

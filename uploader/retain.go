@@ -1,9 +1,12 @@
 package uploader
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,17 +14,20 @@ import (
 	"offsite/manifest/pack"
 	"offsite/providers"
 	"offsite/retention"
+	"offsite/uploader/verify"
 )
 
 // life is how long a snapshot is kept, and why.
 type life struct {
 	until   time.Time
+	firm    time.Time // the part that must be leased at the commit
 	classes []string
 }
 
 // Snapshots returns what a retention plan needs to know of committed snapshots.
-// until holds leases that were raised after the commit, by sequence number.
-func Snapshots(refs []manifest.Ref, until map[uint64]time.Time) ([]retention.Snapshot, error) {
+// until holds leases that were raised after the commit, by sequence number; notes
+// are what was said about them since.
+func Snapshots(refs []manifest.Ref, until map[uint64]time.Time, notes manifest.Notes) ([]retention.Snapshot, error) {
 	out := make([]retention.Snapshot, 0, len(refs)+1)
 	for _, ref := range refs {
 		rec := &ref.Record
@@ -34,6 +40,10 @@ func Snapshots(refs []manifest.Ref, until map[uint64]time.Time) ([]retention.Sna
 		if u := until[rec.Seq]; u.After(s.Until) {
 			s.Until = u
 		}
+		if n, ok := notes.Held(rec.Seq); ok {
+			s.Hold = "since " + n.Time.Format(time.DateOnly)
+		}
+		s.Checked = notes.Checked(rec.Seq)
 		out = append(out, s)
 	}
 	return out, nil
@@ -43,7 +53,7 @@ func snapshotID(seq uint64) string { return strconv.FormatUint(seq, 10) }
 
 // decide plans the life of the snapshot that is about to be committed to t.
 func (r *run) decide(t *target, verdict string) (life, error) {
-	snapshots, err := Snapshots(t.refs, t.until)
+	snapshots, err := Snapshots(t.refs, t.until, t.notes)
 	if err != nil {
 		return life{}, err
 	}
@@ -56,7 +66,7 @@ func (r *run) decide(t *target, verdict string) (life, error) {
 	if !ok {
 		return life{}, fmt.Errorf("plan retention: the new snapshot is missing from the plan")
 	}
-	l := life{until: kept.Until}
+	l := life{until: kept.Until, firm: kept.Firm}
 	for _, reason := range kept.Reasons {
 		l.classes = append(l.classes, reason.Text)
 	}
@@ -81,20 +91,66 @@ func (r *run) leaseFor(need time.Time, name pack.Name) time.Time {
 	return r.cfg.Policy.Lease(need, name.String())
 }
 
+// secured is until when everything that the new snapshot needs is leased at its
+// commit: for its whole life, if tonight's raises suffice for that, and else for the
+// firm part of it. The rest is a promotion, and takes some nights.
+func (r *run) secured(t *target) time.Time {
+	short := 0
+	for i := range t.packs {
+		if p := &t.packs[i]; p.used.Load() && p.receipt.Lease().Before(t.life.until) {
+			short++
+		}
+	}
+	if short > r.nightly(t) {
+		return t.life.firm
+	}
+	return t.life.until
+}
+
+// nightly is how many leases this run raises in a store, if nothing is urgent.
+func (r *run) nightly(t *target) int { return r.cfg.Policy.Nightly(len(t.packs)) }
+
 // promote raises the leases of older snapshots that the new one makes keepers, and
-// of those that anything else keeps longer than they are leased. What fails here is
-// reported and made up for by the next run.
+// of those that anything else keeps longer than they are leased. What fails here, or
+// is more than a night's work, is made up for by the next run.
 func (r *run) promote(ctx context.Context, t *target) {
 	if t.ref.Key == "" && !t.done {
 		return
 	}
+	r.raise(ctx, t)
+}
+
+func (r *run) raise(ctx context.Context, t *target) {
 	if err := r.raiseKeepers(ctx, t); err != nil {
 		t.fail(fmt.Errorf("raise keepers: %w", err))
 	}
 }
 
+// Raise makes a run that stores nothing: it raises what the plan wants longer than
+// it is leased. It is how a hold takes effect at once.
+func Raise(ctx context.Context, cfg Config) (Result, error) {
+	r, unlock, err := begin(cfg, verify.Passed{})
+	if err != nil {
+		return Result{}, fmt.Errorf("raise leases: %w", err)
+	}
+	defer unlock()
+	var res Result
+	err = r.openTargets(ctx)
+	for _, t := range r.live() {
+		r.raise(ctx, t)
+	}
+	if err == nil {
+		err = r.anyLeft(ctx)
+	}
+	r.sumUp(&res)
+	if err != nil {
+		return res, fmt.Errorf("raise leases: %w", err)
+	}
+	return res, nil
+}
+
 func (r *run) raiseKeepers(ctx context.Context, t *target) error {
-	snapshots, err := Snapshots(t.refs, t.until)
+	snapshots, err := Snapshots(t.refs, t.until, t.notes)
 	if err != nil {
 		return err
 	}
@@ -102,18 +158,16 @@ func (r *run) raiseKeepers(ctx context.Context, t *target) error {
 	if err != nil {
 		return err
 	}
+	first := r.raiseObjects(ctx, t, plan)
 	var done []manifest.SnapshotLease
-	var first error
 	for _, raise := range plan.Raises() {
 		ref, ok := t.snapshot(raise.ID)
-		if !ok {
+		if !ok || !t.holdsUntil(ref, raise.Until) {
 			continue
 		}
-		if err := r.raiseSnapshot(ctx, t, ref, raise.Until); err != nil {
-			// One that has lost an object must not keep the others from being raised.
-			if first == nil {
-				first = err
-			}
+		// The record comes last: one that is kept promises that its packs are.
+		if err := t.store.Raise(ctx, ref.Key, ref.Version, r.leaseFor(raise.Until, pack.NameOf([]byte(ref.Key)))); err != nil {
+			first = cmp.Or(first, err)
 			if !errors.Is(err, providers.ErrNotExist) {
 				break
 			}
@@ -125,6 +179,48 @@ func (r *run) raiseKeepers(ctx context.Context, t *target) error {
 	return errors.Join(first, r.writeLeases(ctx, t, done))
 }
 
+// raiseObjects raises as many of the objects that are due as the night allows. One
+// that is lost must not keep the others from being raised.
+func (r *run) raiseObjects(ctx context.Context, t *target, plan retention.Plan) (lost error) {
+	for _, s := range slices.Concat(t.stored, t.newSegments) {
+		t.kept[s.Pin().Name] = s.Lease()
+	}
+	receipts := make(map[string]manifest.Stored)
+	due := plan.Due(func(id string) iter.Seq2[string, time.Time] {
+		return func(yield func(string, time.Time) bool) {
+			ref, _ := t.snapshot(id)
+			for _, o := range manifest.Needs(ref) {
+				name, lease := o.Pin().Name.String(), t.kept[o.Pin().Name]
+				receipts[name] = o.Leased(lease)
+				if !yield(name, lease) {
+					return
+				}
+			}
+		}
+	})
+	var g group
+	g.limit(raising)
+	for _, d := range r.cfg.Policy.Tonight(due, r.nightly(t)-t.raised, r.now) {
+		s := receipts[d.Name]
+		g.run(func() error {
+			_, err := r.extend(ctx, t, s, d.Need)
+			if errors.Is(err, providers.ErrNotExist) {
+				t.mu.Lock()
+				defer t.mu.Unlock()
+				lost = cmp.Or(lost, err)
+				return nil
+			}
+			return err
+		})
+	}
+	return cmp.Or(g.wait(), lost)
+}
+
+// holdsUntil says whether everything that a snapshot needs is leased until then.
+func (t *target) holdsUntil(ref manifest.Ref, until time.Time) bool {
+	return !slices.ContainsFunc(manifest.Needs(ref), func(o manifest.Stored) bool { return t.kept[o.Pin().Name].Before(until) })
+}
+
 func (t *target) snapshot(id string) (manifest.Ref, bool) {
 	for _, ref := range t.refs {
 		if snapshotID(ref.Record.Seq) == id {
@@ -132,22 +228,4 @@ func (t *target) snapshot(id string) (manifest.Ref, bool) {
 		}
 	}
 	return manifest.Ref{}, false
-}
-
-// raiseSnapshot raises the lease of everything a snapshot needs, its record last:
-// a record that is kept promises that its packs are.
-func (r *run) raiseSnapshot(ctx context.Context, t *target, ref manifest.Ref, until time.Time) error {
-	var g group
-	g.limit(raising)
-	for _, o := range manifest.Needs(ref) {
-		g.run(func() error {
-			s := o.Leased(t.kept[o.Pin().Name])
-			_, err := r.extend(ctx, t, s, until)
-			return err
-		})
-	}
-	if err := g.wait(); err != nil {
-		return err
-	}
-	return t.store.Raise(ctx, ref.Key, ref.Version, r.leaseFor(until, pack.NameOf([]byte(ref.Key))))
 }

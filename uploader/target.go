@@ -42,6 +42,7 @@ type target struct {
 	refs     []manifest.Ref // committed snapshots of this source, oldest first
 	nextSeq  uint64
 	until    map[uint64]time.Time            // leases of snapshots beyond their record
+	notes    manifest.Notes                  // what was said about snapshots since
 	kept     map[pack.Name]time.Time         // until when packs and segments are leased
 	versions map[pack.Name]providers.Version // of packs, as the oldest record names them
 	segments []*segment                      // of committed snapshots, newest first
@@ -50,6 +51,7 @@ type target struct {
 	packs    []packState // by the index's numbers
 
 	life        life
+	expiry      time.Time              // until when the new snapshot is leased at its commit
 	done        bool                   // it has this very snapshot already
 	ref         manifest.Ref           // what this run committed
 	leased      []manifest.ObjectLease // put or raised, not yet written down
@@ -121,6 +123,12 @@ func (t *target) open(ctx context.Context, key *seal.UploadKey, source string, j
 	}
 	if err := t.readLeases(ctx, refs, source); err != nil {
 		return err
+	}
+	if t.notes, bad, err = manifest.ReadNotes(ctx, t.store, t.trust, source); err != nil {
+		return err
+	}
+	for _, d := range bad {
+		t.log.Warn("note cannot be read", "store", t.name, "key", d.Key, "err", d.Err)
 	}
 	return t.openIndex(ctx, key, refs, journal, relied, now)
 }

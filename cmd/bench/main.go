@@ -27,14 +27,18 @@ func main() {
 	flag.StringVar(&b.parent, "dir", "", "where the temporary folder goes (default: the system's)")
 	flag.IntVar(&b.chunks, "chunks", 5_000_000, "chunks of the large index; 0 leaves it out")
 	flag.BoolVar(&b.keep, "keep", false, "keep the temporary folder")
+	costs := flag.Bool("retention", false, "play through what retention costs, and nothing else")
 	child := flag.String("child", "", "") // how the program calls itself
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	err := error(nil)
-	if *child != "" {
+	switch {
+	case *costs:
+		err = retentionCosts(os.Stdout)
+	case *child != "":
 		err = b.child(ctx, *child, flag.Arg(0))
-	} else {
+	default:
 		err = b.run(ctx)
 	}
 	if err != nil {
