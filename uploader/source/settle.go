@@ -117,7 +117,8 @@ func (p *patience) saw(was, now Set, at time.Time) {
 	if p.first.IsZero() {
 		p.first = at
 	} else {
-		p.longest = max(p.longest, at.Sub(p.last))
+		// The time that the last file should have taken is no pause.
+		p.longest = max(p.longest, at.Sub(p.last)-p.expected())
 	}
 	p.last = at
 	p.written += p.pending
@@ -141,6 +142,16 @@ func (p *patience) saw(was, now Set, at time.Time) {
 
 func (p *patience) calm() { p.looks++ }
 
+// expected is how long the bytes of the last change should take, at the rate of
+// those before. It is zero as long as there is no rate.
+func (p *patience) expected() time.Duration {
+	span := p.last.Sub(p.first)
+	if span <= 0 || p.written <= 0 {
+		return 0
+	}
+	return time.Duration(min(float64(p.pending)/float64(p.written)*float64(span), float64(maxFile)))
+}
+
 // jumped forgets times that were read before the clock jumped.
 func (p *patience) jumped(now time.Time) {
 	if !p.first.IsZero() {
@@ -160,10 +171,7 @@ func (p *patience) need(quiet time.Duration, set Set, sure, unwritten bool) time
 	if sure {
 		return quiet
 	}
-	if span := p.last.Sub(p.first); span > 0 && p.written > 0 && p.pending > 0 {
-		hold := rates * float64(p.pending) / float64(p.written) * float64(span)
-		quiet = max(quiet, time.Duration(min(hold, float64(maxFile))))
-	}
+	quiet = max(quiet, min(rates*p.expected(), maxFile))
 	if unwritten {
 		quiet = max(quiet, maxPause)
 	}
