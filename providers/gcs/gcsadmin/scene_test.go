@@ -134,12 +134,12 @@ func (s *scene) setUp() {
 }
 
 // ask makes one plain request and returns the status and the body.
-func (s *scene) ask(token, method, path, body string) (int, string) {
+func (s *scene) ask(token, method, path, contentType, body string) (int, string) {
 	s.Helper()
 	req, err := http.NewRequestWithContext(s.Context(), method, s.url+path, strings.NewReader(body))
 	check(s, err)
 	req.Header.Set("Authorization", "Bearer "+token)
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", contentType)
 	res, err := http.DefaultClient.Do(req)
 	check(s, err)
 	defer res.Body.Close()
@@ -151,7 +151,7 @@ func (s *scene) ask(token, method, path, body string) (int, string) {
 // must is ask for what cannot fail.
 func (s *scene) must(token, method, path, body string) string {
 	s.Helper()
-	status, text := s.ask(token, method, path, body)
+	status, text := s.ask(token, method, path, "application/json", body)
 	if status != http.StatusOK {
 		s.Fatalf("%s %s: %d %s", method, path, status, text)
 	}
