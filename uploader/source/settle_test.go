@@ -60,10 +60,10 @@ func TestWaitDoesNotSplitALongBackup(t *testing.T) {
 		gaps  []int
 		sure  bool
 	}{
-		{"files that grow", grow, []int64{20, 40, 30, 15}, []int{1, 2, 9, 5}, false},
+		{"files that grow", grow, []int64{20, 40, 30, 15}, []int{1, 2, 7, 5}, false},
 		{"sizes set aside, dates at the end", stamped, []int64{2, 5, 20, 40, 30}, []int{1, 0, 2, 1, 3}, false},
 		{"sizes set aside, and nothing more to see", hidden, []int64{2, 5, 20, 40, 30}, []int{1, 0, 0, 0, 0}, false},
-		{"pauses that grow", grow, []int64{20, 20, 20, 20, 20}, []int{1, 6, 9, 12, 17}, false},
+		{"pauses that grow", grow, []int64{20, 20, 20, 20, 20}, []int{1, 6, 8, 11, 15}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -311,6 +311,7 @@ func TestWaitOnAFileSystemWithLocalTime(t *testing.T) {
 		max    time.Duration
 	}{
 		{"old dates prove nothing", 0, func(*source.World) {}, 10 * time.Minute, 11 * time.Minute},
+		{"change times that the system makes up prove nothing", 0, func(*source.World) {}, 10 * time.Minute, 11 * time.Minute},
 		{
 			"the clocks change: every date moves by an hour", 0,
 			func(w *source.World) {
@@ -346,7 +347,9 @@ func TestWaitOnAFileSystemWithLocalTime(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := source.NewWorld(20 * time.Hour)
 				w.Volume = fat
-				w.Shift(0)
+				if c.name != "change times that the system makes up prove nothing" {
+					w.Shift(0)
+				}
 				_, took, err := waited(t, w, source.WaitOptions{Quiet: c.quiet}, func() {
 					time.Sleep(time.Millisecond)
 					c.script(w)
