@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,7 +30,8 @@ const fullLooks = 10
 
 // finder is the eyes of a layout. It is safe for concurrent use.
 type finder struct {
-	layout Layout
+	layout   Layout
+	compared atomic.Bool // with the files of the live folders
 
 	mu    sync.Mutex
 	known map[string]sight // of candidates whose names tell no date
@@ -57,6 +59,13 @@ func (f *finder) look(ctx context.Context) (Set, error) {
 	set, err := c.scan(ctx)
 	if err != nil {
 		return Set{}, err
+	}
+	// Once is enough: links do not come and go, and listing live data costs.
+	if !f.compared.Load() {
+		if err := refuseLinked(ctx, set); err != nil {
+			return Set{}, err
+		}
+		f.compared.Store(true)
 	}
 	set.d.finder, set.d.members = f, c.members
 	set.d.ahead, set.d.away = found.Ahead, found.Away

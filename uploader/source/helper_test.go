@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -15,12 +16,25 @@ import (
 // "name -> target" is a link; anything else is a file that holds its own name.
 func tree(tb testing.TB, names ...string) string {
 	tb.Helper()
-	root := filepath.Join(tb.TempDir(), "databackup")
+	root := filepath.Join(temp(tb), "databackup")
 	must(tb, os.Mkdir(root, 0o755))
 	for _, name := range names {
 		add(tb, root, name)
 	}
 	return root
+}
+
+// temp is a new folder. On Windows it is removed as far as possible: not every
+// layer that runs Windows programs can remove a file the way package os asks for.
+func temp(tb testing.TB) string {
+	tb.Helper()
+	if runtime.GOOS != "windows" {
+		return tb.TempDir()
+	}
+	dir, err := os.MkdirTemp("", "source")
+	must(tb, err)
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 func add(tb testing.TB, root, name string) {

@@ -218,7 +218,7 @@ func TestArchivesNoticeAPartThatComesLate(t *testing.T) {
 func TestAlsoBelongsToEverySet(t *testing.T) {
 	t.Parallel()
 	l := layout(source.Dated, aged(t, "1h 2026-11-20/db", "24h 2026-11-19/db"))
-	images := filepath.Join(t.TempDir(), "images")
+	images := filepath.Join(temp(t), "images")
 	must(t, os.Mkdir(images, 0o755))
 	add(t, images, "x.jpg")
 	l.Also = []source.Root{{Path: images}}
@@ -241,7 +241,7 @@ func TestComputersTakeTheNewestThatIsThere(t *testing.T) {
 	t.Parallel()
 	pc1, pc2 := tree(t, "UNICONFIG6.FS5"), tree(t)
 	add(t, pc2, "UNICONFIG6.FS5")
-	l := layout(source.Computers, pc1, filepath.Join(t.TempDir(), "off"), pc2)
+	l := layout(source.Computers, pc1, filepath.Join(temp(t), "off"), pc2)
 	found, err := l.Find(t.Context())
 	must(t, err)
 	if len(found.Sets) != 2 || found.Away != 1 {
@@ -258,7 +258,7 @@ func TestComputersTakeTheNewestThatIsThere(t *testing.T) {
 	if must(t, err); !renewed {
 		t.Error("the other PC's backup was not noticed")
 	}
-	if _, err := layout(source.Computers, filepath.Join(t.TempDir(), "off")).Find(t.Context()); !errors.Is(err, source.ErrRootMissing) {
+	if _, err := layout(source.Computers, filepath.Join(temp(t), "off")).Find(t.Context()); !errors.Is(err, source.ErrRootMissing) {
 		t.Errorf("all are off: %v", err)
 	}
 }
@@ -335,5 +335,49 @@ func TestStampsAreReadInMoments(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
+	}
+}
+
+func TestHardLinksIntoLiveDataAreRefused(t *testing.T) {
+	t.Parallel()
+	base := tree(t, "live/db/patients.db", "live/own.db", "databackup/copy.db")
+	l := layout(source.Folder, filepath.Join(base, "databackup"))
+	l.Scan.Live = []string{filepath.Join(base, "live")}
+	if _, err := l.Newest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(filepath.Join(base, "live/db/patients.db"), filepath.Join(base, "databackup/other name")); err != nil {
+		t.Skip(err)
+	}
+	_, err := l.Newest(t.Context())
+	if !errors.Is(err, source.ErrLive) || strings.Contains(err.Error(), "patients") || strings.Contains(err.Error(), "other name") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestGuessSaysWhatAFolderLooksLike(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		want source.Kind
+		tree []string
+	}{
+		{source.Folder, []string{"UNICONFIG6.FS5", "PATIENTS.FS5", "images/2026-11-20.jpg"}},
+		{source.Folder, []string{"Genie.4DD", "Genie.4DS", "Genie2.4DS", "Images/x"}},
+		{source.Folder, nil},
+		{source.Renamed, []string{"opendental/x", "opendentalbackup_1/x", "OpenDentImages/A/x"}},
+		{source.Renamed, []string{"data/x", "data.1/x"}},
+		{source.Archives, []string{"EQ_20261120_2100.zip", "EQ_20261119_2100.zip", "readme.txt"}},
+		{source.Dated, []string{"2026-11-20/x", "2026-11-19/x", "latest/x"}},
+		{source.Weekdays, []string{"CCData_Monday.bak", "CCData_Friday.bak"}},
+		{source.Numbered, []string{"Backup.BDF", "BackupArchive001.BDF", "BackupArchive002.BDF", "BackupArchive003.BDF"}},
+		{source.Chain, []string{"JobD2026-11-20T220012.vib", "JobD2026-11-18T220012.vbk", "Job.vbm"}},
+	} {
+		got, err := source.Guess(t.Context(), tree(t, c.tree...))
+		if must(t, err); got != c.want {
+			t.Errorf("%q: %s, want %s", c.tree, got, c.want)
+		}
+	}
+	if _, err := source.Guess(t.Context(), filepath.Join(temp(t), "none")); !errors.Is(err, source.ErrRootMissing) {
+		t.Errorf("a folder that is not there: %v", err)
 	}
 }
