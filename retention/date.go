@@ -59,6 +59,13 @@ func (d Date) Before(e Date) bool { return d.Compare(e) < 0 }
 // After says whether d is later than e.
 func (d Date) After(e Date) bool { return d.Compare(e) > 0 }
 
+func later(d, e Date) Date {
+	if e.After(d) {
+		return e
+	}
+	return d
+}
+
 // DateRange is the days from First to Last, both included.
 type DateRange struct{ First, Last Date }
 

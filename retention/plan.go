@@ -71,7 +71,7 @@ type Missing struct {
 type Open struct {
 	Period
 	Keeper string // id of the last clean snapshot so far, "" if there is none
-	Left   int    // open days from today to its end
+	Left   int    // open days to come: from today to its end, without those that have a clean one
 	Why    string // why there is none
 }
 

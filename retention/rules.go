@@ -87,12 +87,15 @@ func (p *planner) soFar(of Period) {
 	if len(p.all) == 0 || p.today.After(of.Last) {
 		return
 	}
-	o := Open{Period: of, Left: p.cal.between(p.today.AddDays(-1), of.Last)}
+	o := Open{Period: of}
+	from := p.today.AddDays(-1)
 	if i, ok := p.lastIn(of.First, of.Last); ok {
 		o.Keeper = p.all[i].ID
+		from = later(from, p.all[i].Date)
 	} else {
 		o.Why = p.why(of.First, of.Last)
 	}
+	o.Left = p.cal.between(from, of.Last)
 	p.open = append(p.open, o)
 }
 

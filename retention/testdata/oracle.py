@@ -21,6 +21,8 @@ for region in ["NTL", "AUK", "TKI", "HKB", "WGN", "MBH", "NSN", "CAN", "STC", "W
 for province in ["AB", "BC", "MB", "NB", "NL", "NS", "NT", "NU", "ON", "PE", "QC", "SK", "YT"]:
     regions["CA-" + province] = lambda province=province, **k: holidays.Canada(prov=province, **k)
 
+print("# Public holidays on weekdays by python-holidays", holidays.__version__, "(MIT license, Debian package python3-holidays),",
+      "for", years, "years from", first)
 # Days that several regions share stand in one line: regions, name, dates.
 days = {}
 for region in regions:
