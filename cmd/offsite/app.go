@@ -59,6 +59,7 @@ func (a *app) verbs() []verb {
 		a.lsVerb(),
 		a.restoreVerb(),
 		a.checkVerb(),
+		a.doctorVerb(),
 		a.demoVerb(),
 		a.versionVerb(),
 	}
