@@ -107,7 +107,7 @@ func (a *app) root(keep func(answer)) *cobra.Command {
 	for _, v := range a.verbs() {
 		root.AddCommand(v.command(keep))
 	}
-	root.AddCommand(a.keyVerbs(keep))
+	root.AddCommand(a.keyVerbs(keep), a.storeVerbs(keep))
 	return root
 }
 

@@ -225,7 +225,7 @@ func (a *app) ownedStores(ctx context.Context, unlock *keyFlags) ([]owned, *seal
 	}
 	var stores []owned
 	for _, s := range chosen {
-		store, err := a.openStore(ctx, s)
+		store, err := a.openStoreWith(ctx, s, unlock.with)
 		if err != nil {
 			return nil, nil, err
 		}

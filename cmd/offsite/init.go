@@ -28,6 +28,7 @@ type initFlags struct {
 	passphraseFile string
 	holders        []string
 	country, zone  string
+	with           string // credentials that may write keys, if the uploader's may not
 
 	join               bool
 	restoreKey, holder string // how the restore key is unlocked to join
@@ -99,6 +100,7 @@ the lost PC's source had, its days go on; a PC beside others needs its own name.
 			s.StringArrayVar(&f.holders, "holder", nil, "a recovery holder's public `KEY` (age1... or ssh-...); may be given again")
 			s.StringVar(&f.country, "country", "GB", "the two-letter `CODE` of the country")
 			s.StringVar(&f.zone, "zone", "", "the practice's time `ZONE`; needed where a country has several")
+			s.StringVar(&f.with, "with", "", withUsage+": for the keys, which the upload credential should not be able to write")
 			s.BoolVar(&f.join, "join", false, "the stores are the practice's already: enrol this PC")
 			s.StringVar(&f.restoreKey, "restore-key", "", "with --join, a `FILE` with the restore key")
 			s.StringVar(&f.holder, "holder-key", "", "with --join, a `FILE` with a recovery holder's age or ssh key")
@@ -142,7 +144,7 @@ func (a *app) initialise(ctx context.Context, f initFlags) (answer, error) {
 	// leaves nothing behind but perhaps an empty folder.
 	var stores []*providers.Store
 	for _, s := range p.stores {
-		store, err := a.createStore(ctx, s)
+		store, err := a.createStore(ctx, s, f.with)
 		if err != nil {
 			return nil, err
 		}
@@ -162,6 +164,9 @@ func (a *app) initialise(ctx context.Context, f initFlags) (answer, error) {
 	}
 	if err := writeNew(p.config, p.text); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
+	}
+	if f.with != "" {
+		a.tryUpload(ctx, p.stores, upload)
 	}
 	ans := initAnswer{Config: p.config, UploadKey: p.uploadKey, Repository: upload.Repository, PC: upload.PC, Holders: holders}
 	for _, s := range p.stores {
@@ -322,7 +327,7 @@ func (a *app) newPassphrase() (string, error) {
 
 // createStore makes or opens the place of a new store. Buckets and containers are
 // made by store setup, with another credential.
-func (a *app) createStore(ctx context.Context, s config.Store) (*providers.Store, error) {
+func (a *app) createStore(ctx context.Context, s config.Store, with string) (*providers.Store, error) {
 	if s.Address.Scheme == "dir" {
 		_, err := dir.Create(string(s.Address.Path))
 		if errors.Is(err, providers.ErrExist) {
@@ -332,7 +337,7 @@ func (a *app) createStore(ctx context.Context, s config.Store) (*providers.Store
 			return nil, fmt.Errorf("store %s: %w", s.Address, err)
 		}
 	}
-	store, err := a.openStore(ctx, s)
+	store, err := a.openStoreWith(ctx, s, with)
 	if err != nil {
 		return nil, err
 	}
@@ -343,6 +348,20 @@ func (a *app) createStore(ctx context.Context, s config.Store) (*providers.Store
 		return nil, fmt.Errorf("store %s: %w", s.Address, err)
 	}
 	return store, nil
+}
+
+// tryUpload looks whether the upload credential, too, finds what was founded with
+// another one.
+func (a *app) tryUpload(ctx context.Context, stores []config.Store, upload *seal.UploadKey) {
+	for _, s := range stores {
+		store, err := a.openStore(ctx, s)
+		if err == nil {
+			_, err = manifest.OpenHeader(ctx, store, upload.Owner)
+		}
+		if err != nil {
+			a.say("the upload credential of store %s does not work yet: %v", s.Name, err)
+		}
+	}
 }
 
 // makeKeys makes every key of a new practice. The restore key leaves

@@ -47,7 +47,7 @@ func (a *app) joinPractice(ctx context.Context, f initFlags) (answer, error) {
 	}
 	var stores []owned
 	for _, s := range p.stores {
-		store, err := a.openStore(ctx, s)
+		store, err := a.openStoreWith(ctx, s, f.with)
 		if err != nil {
 			return nil, err
 		}

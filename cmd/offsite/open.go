@@ -152,7 +152,11 @@ func (a *app) openLibrary(ctx context.Context, unlock *keyFlags) (*library, erro
 	if err != nil {
 		return nil, err
 	}
-	store, err := a.openStore(ctx, at)
+	with := ""
+	if unlock != nil {
+		with = unlock.with
+	}
+	store, err := a.openStoreWith(ctx, at, with)
 	if err != nil {
 		return nil, err
 	}
@@ -199,12 +203,14 @@ type keyFlags struct {
 	restoreKey     string
 	passphraseFile string
 	identity       string
+	with           string
 }
 
 func (k *keyFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&k.restoreKey, "restore-key", "", "a `FILE` with the restore key, as on the recovery sheet")
 	f.StringVar(&k.passphraseFile, "recovery-passphrase-file", "", "a `FILE` with a recovery holder's passphrase")
 	f.StringVar(&k.identity, "holder-key", "", "a `FILE` with a recovery holder's age or ssh key")
+	f.StringVar(&k.with, "with", "", withUsage)
 }
 
 // maxHolderFile bounds the files that unlock.

@@ -9,10 +9,17 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"offsite/providers/providertest/servers"
 )
 
+// tests are the tests of this package, with the servers that they share.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int { return servers.Main(t.M, &ceph) }
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"offsite": main})
+	testscript.Main(tests{m}, map[string]func(){"offsite": main})
 }
 
 // TestScripts runs the real program, as a scheduler or a person would.

@@ -25,6 +25,9 @@ import (
 // and whether the credentials are good, shows at the first call.
 func (a *app) openStore(ctx context.Context, s config.Store) (*providers.Store, error) {
 	d, err := a.openDriver(ctx, s)
+	if errors.Is(err, providers.ErrInvalid) {
+		return nil, fail(exitUsage, fmt.Errorf("open store %s: %w", s.Name, err), "correct the store's address or its block in the configuration")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", s.Name, err)
 	}
