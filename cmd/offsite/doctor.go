@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -180,6 +181,7 @@ func (d *doctor) layout(ctx context.Context) {
 		return
 	}
 	d.add("source", "layout", resultPass, fmt.Sprintf("%s, %s", l.Kind, count(len(found.Sets), "set")), "")
+	d.sets(ctx, found)
 	if found.Away > 0 {
 		d.add("source", "computers", resultWarn, count(found.Away, "folder")+" out of reach",
 			"normal for a PC that is switched off, as long as it did not write the newest backup")
@@ -191,6 +193,23 @@ func (d *doctor) layout(ctx context.Context) {
 	if len(d.site.layout.Scan.Live) == 0 {
 		d.add("source", "live data", resultWarn, "no live folder is named", "name the folder of the running program under source.live, so that it can never be taken for the backup")
 	}
+}
+
+// sets names the days whose sets stand in the source, newest first: those that run
+// --day can take.
+func (d *doctor) sets(ctx context.Context, found source.Found) {
+	if !d.site.layout.Kind.Several() {
+		return
+	}
+	var days []string
+	for _, c := range found.Sets[:min(len(found.Sets), listedSets)] {
+		if set, err := c.Scan(ctx); err == nil {
+			days = append(days, d.site.businessDate(set, d.app.now()).String())
+		}
+	}
+	slices.Sort(days)
+	slices.Reverse(days)
+	d.judged("source", "sets", len(days) > 0, strings.Join(days, ", "), "none of the sets can be listed: give "+d.answer.Account+" the right to read them")
 }
 
 // folder looks at one configured folder by itself.
@@ -223,7 +242,11 @@ func (d *doctor) newest(ctx context.Context) {
 	d.day()
 	d.volumes()
 	d.reading(ctx)
-	_, report := d.site.judge(ctx, set, 0, d.app.now)
+	if n := len(d.site.missing(set)); n > 0 {
+		d.add("source", "required", resultFail, fmt.Sprintf("%d of %d required patterns not found", n, len(d.site.required)),
+			"look at the log of the backup program, or correct source.required")
+	}
+	_, report := verify.Judge(ctx, set, d.site.profile, verify.Options{Now: d.app.now, Quiet: d.site.quiet(), Finished: true})
 	for _, f := range report.Findings() {
 		result := resultWarn
 		if f.Level == verify.LevelIncomplete {
