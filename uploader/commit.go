@@ -34,16 +34,26 @@ func (t *target) last() (manifest.Ref, bool) {
 	return t.refs[len(t.refs)-1], true
 }
 
+// lastOf returns the newest snapshot of this source and of a day in the store.
+func (t *target) lastOf(date string) (manifest.Ref, bool) {
+	for _, ref := range slices.Backward(t.refs) {
+		if ref.Record.Date == date {
+			return ref, true
+		}
+	}
+	return manifest.Ref{}, false
+}
+
 // findDone finds the stores that already have this very set as this very day, whole
-// as far as can be seen. They get no second record of it.
+// as far as can be seen. They get no second record of it, also when other days came
+// since: a disk of last week that is in its place again is nothing new.
 func (r *run) findDone(c *contents) {
 	if r.cfg.ReadAll {
 		return
 	}
 	for _, t := range r.live() {
-		last, ok := t.last()
-		t.done = ok && last.Record.Table.Root == c.table.Root && last.Record.Date == r.date.String() &&
-			last.Record.Verdict == r.verdict(c) && t.reliesOn(&last.Record)
+		last, ok := t.lastOf(r.date.String())
+		t.done = ok && last.Record.Table.Root == c.table.Root && last.Record.Verdict == r.verdict(c) && t.reliesOn(&last.Record)
 	}
 }
 
