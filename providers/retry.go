@@ -30,9 +30,10 @@ const (
 
 // Options are the limits of a Store. Zero fields take the defaults above.
 type Options struct {
-	Concurrency int           // requests in flight at once
+	Concurrency int           // requests in flight at once; fewer while the line is bad
 	Attempts    int           // tries of one operation, the first one included
 	WaitBudget  time.Duration // all waits of one operation together
+	Patience    time.Duration // the same where the store had answered before; 0: WaitBudget
 	FirstWait   time.Duration // before the second attempt; doubles afterwards
 	MaxWait     time.Duration // longest single wait
 	Timeout     time.Duration // one attempt, apart from its bytes
@@ -116,16 +117,24 @@ func (s *Store) Counters() Counters {
 // attempt makes one request in a slot, under a time limit that grows with the
 // bytes to move, and gives errors without a kind the careful one.
 func (s *Store) attempt(ctx context.Context, op, key string, size int64, f func(context.Context) error) error {
-	select {
-	case s.slots <- struct{}{}:
-	case <-ctx.Done():
-		return &Error{Op: op, Key: key, Kind: ErrBusy, Err: ctx.Err()}
+	if err := s.gate.enter(ctx); err != nil {
+		return &Error{Op: op, Key: key, Kind: ErrBusy, Err: err}
 	}
-	defer func() { <-s.slots }()
 	limit := s.opt.Timeout + time.Duration(size/s.opt.MinRate)*time.Second
 	actx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return classify(op, key, f(actx))
+	err := classify(op, key, f(actx))
+	s.gate.leave(err)
+	if !again(err) {
+		s.answered.Store(true)
+	}
+	return err
+}
+
+// again says whether the same may be tried again after an error.
+func again(err error) bool {
+	k := KindOf(err)
+	return k == ErrBusy || k == ErrUnreachable || k == ErrInDoubt
 }
 
 // classify gives an error without a kind the careful one: a write may have been
@@ -162,6 +171,7 @@ type backoff struct {
 	op, key string
 	attempt int
 	waited  time.Duration
+	told    bool // that the store is away
 }
 
 // wait returns nil when another attempt may follow, else the error to return.
@@ -173,9 +183,7 @@ func (b *backoff) wait(ctx context.Context, err error) error {
 		}
 		return &Error{Op: b.op, Key: b.key, Kind: KindOf(err), Err: fmt.Errorf("%w: %w", ctx.Err(), err)}
 	}
-	switch KindOf(err) {
-	case ErrBusy, ErrUnreachable, ErrInDoubt:
-	default:
+	if !again(err) {
 		return err
 	}
 	o := &b.s.opt
@@ -183,7 +191,13 @@ func (b *backoff) wait(ctx context.Context, err error) error {
 	d -= time.Duration(o.Jitter(b.op, b.key, b.attempt) * float64(d) / 2)
 	d = max(d, retryAfter(err))
 	if b.attempt >= o.Attempts || b.waited+d > o.WaitBudget {
-		return fmt.Errorf("give up after %d attempts: %w", b.attempt, err)
+		if !b.s.answered.Load() || b.waited+d > o.Patience {
+			return fmt.Errorf("give up after %d attempts: %w", b.attempt, err)
+		}
+		if !b.told {
+			b.told = true
+			o.Log.Warn("the store is away; waiting for it to come back", "for", o.Patience, "err", err)
+		}
 	}
 	b.waited += d
 	b.s.count.retries.Add(1)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,8 +21,11 @@ type Store struct {
 	driver Driver
 	leaser Leaser // nil: the driver keeps no leases
 	opt    Options
-	slots  chan struct{}
+	gate   *gate
 	count  counters
+	// answered says that the store has been there once, so that its absence is an
+	// outage and not a wrong address.
+	answered atomic.Bool
 }
 
 // NewStore puts the limits of opt around d; zero fields take their defaults.
@@ -31,7 +35,7 @@ func NewStore(d Driver, opt Options) *Store {
 	}
 	opt = opt.withDefaults()
 	leaser, _ := d.(Leaser)
-	return &Store{driver: d, leaser: leaser, opt: opt, slots: make(chan struct{}, opt.Concurrency)}
+	return &Store{driver: d, leaser: leaser, opt: opt, gate: newGate(opt.Concurrency)}
 }
 
 // Leases reports whether the store itself keeps leases.
