@@ -15,10 +15,13 @@ var allowed = map[string]struct {
 }{
 	"providers":                      {nil, "the store interface stands on nothing"},
 	"providers/mem":                  {[]string{"providers"}, "a driver knows the interface only"},
+	"providers/pace":                 {nil, "pacing knows nothing of what it slows down"},
 	"providers/dir":                  {[]string{"providers"}, "a driver knows the interface only"},
 	"providers/s3":                   {[]string{"providers"}, "a driver knows the interface only"},
 	"providers/gcs":                  {[]string{"providers"}, "a driver knows the interface only"},
 	"providers/azure":                {[]string{"providers"}, "a driver knows the interface only"},
+	"providers/s3/internal/wire":     {[]string{"providers"}, "the way to the service knows the kinds of errors only"},
+	"providers/s3/s3admin":           {[]string{"providers", "providers/s3", "providers/s3/internal/wire"}, "an administrator knows the driver that others use"},
 	"providers/providertest":         {[]string{"providers"}, "the contract knows the interface only"},
 	"providers/providertest/servers": {nil, "servers know nothing of what is kept in them"},
 

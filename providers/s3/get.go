@@ -19,6 +19,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"offsite/providers"
+	"offsite/providers/s3/internal/wire"
 )
 
 // Get reads a range of one version; see providers.Driver.
@@ -27,7 +28,7 @@ func (d *Driver) Get(ctx context.Context, key string, v providers.Version, off, 
 		return nil, err
 	}
 	if off < 0 || off > providers.MaxObject || n > providers.MaxObject {
-		return nil, fail("get", key, providers.ErrRange, nil)
+		return nil, wire.Fail("get", key, providers.ErrRange, nil)
 	}
 	v, err := d.resolve(ctx, "get", key, v)
 	if err != nil {
@@ -55,7 +56,7 @@ func (d *Driver) nothing(ctx context.Context, key string, v providers.Version, o
 		return nil, err
 	}
 	if off > obj.Size {
-		return nil, fail("get", key, providers.ErrRange, nil)
+		return nil, wire.Fail("get", key, providers.ErrRange, nil)
 	}
 	return []byte{}, nil
 }
@@ -95,11 +96,11 @@ func (d *Driver) checkRange(key string, served *string, off, n, got int64) error
 	start, end, size, ok := parseContentRange(served)
 	switch {
 	case !ok || start != off || end-start+1 != got || end >= size || n < 0 && end != size-1 || n >= 0 && got > n:
-		return fail("get", key, providers.ErrBusy, errors.New("answer is not the range asked for"))
+		return wire.Fail("get", key, providers.ErrBusy, errors.New("answer is not the range asked for"))
 	case n >= 0 && got < n && end == size-1:
-		return fail("get", key, providers.ErrRange, nil)
+		return wire.Fail("get", key, providers.ErrRange, nil)
 	case n >= 0 && got < n:
-		return fail("get", key, providers.ErrBusy, errors.New("answer is shorter than the range asked for"))
+		return wire.Fail("get", key, providers.ErrBusy, errors.New("answer is shorter than the range asked for"))
 	}
 	return nil
 }
@@ -115,7 +116,7 @@ func (d *Driver) cutOut(ctx context.Context, key string, out *s3.GetObjectOutput
 		n = max(size-off, 0)
 	}
 	if off > size || n > size-off {
-		return nil, fail("get", key, providers.ErrRange, nil)
+		return nil, wire.Fail("get", key, providers.ErrRange, nil)
 	}
 	return data[off : off+n : off+n], nil
 }
@@ -123,17 +124,17 @@ func (d *Driver) cutOut(ctx context.Context, key string, out *s3.GetObjectOutput
 // body reads an answer of known length whole.
 func (d *Driver) body(ctx context.Context, key string, out *s3.GetObjectOutput) ([]byte, error) {
 	if out.ContentLength == nil || *out.ContentLength < 0 {
-		return nil, fail("get", key, providers.ErrBusy, errors.New("answer without a length"))
+		return nil, wire.Fail("get", key, providers.ErrBusy, errors.New("answer without a length"))
 	}
 	if *out.ContentLength > providers.MaxObject {
-		return nil, fail("get", key, providers.ErrCorrupt, fmt.Errorf("%d bytes, limit %d", *out.ContentLength, providers.MaxObject))
+		return nil, wire.Fail("get", key, providers.ErrCorrupt, fmt.Errorf("%d bytes, limit %d", *out.ContentLength, providers.MaxObject))
 	}
 	data := make([]byte, *out.ContentLength)
 	if _, err := io.ReadFull(out.Body, data); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return nil, fail("get", key, providers.ErrBusy, plainCause(err))
+		return nil, wire.Fail("get", key, providers.ErrBusy, wire.PlainCause(err))
 	}
 	return data, nil
 }
@@ -209,7 +210,7 @@ func (d *Driver) head(ctx context.Context, op, key string, v providers.Version) 
 // tell a missing object from a missing bucket, nor a wrong version from expired
 // credentials.
 func (d *Driver) headError(ctx context.Context, op, key string, v providers.Version, err error) error {
-	switch read(err).status {
+	switch wire.Read(err).Status {
 	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
 	default:
 		return d.readError(ctx, op, key, v, err)
@@ -219,10 +220,10 @@ func (d *Driver) headError(ctx context.Context, op, key string, v providers.Vers
 	out, again := d.client.GetObject(ctx, in)
 	if again == nil {
 		out.Body.Close()
-		return fail(op, key, providers.ErrBusy, errors.New("object appeared meanwhile"))
+		return wire.Fail(op, key, providers.ErrBusy, errors.New("object appeared meanwhile"))
 	}
-	if read(again).status == http.StatusRequestedRangeNotSatisfiable {
-		return fail(op, key, providers.ErrBusy, errors.New("object appeared meanwhile"))
+	if wire.Read(again).Status == http.StatusRequestedRangeNotSatisfiable {
+		return wire.Fail(op, key, providers.ErrBusy, errors.New("object appeared meanwhile"))
 	}
 	return d.readError(ctx, op, key, v, again)
 }
@@ -235,8 +236,8 @@ func (d *Driver) readError(ctx context.Context, op, key string, v providers.Vers
 	if v == "" || ctx.Err() != nil || !errors.As(wrapped, &e) {
 		return wrapped
 	}
-	switch a := read(err); {
-	case a.status == http.StatusPreconditionFailed, a.code == "InvalidArgument", a.code == "MethodNotAllowed":
+	switch a := wire.Read(err); {
+	case a.Status == http.StatusPreconditionFailed, a.Code == "InvalidArgument", a.Code == "MethodNotAllowed":
 		e.Kind = providers.ErrNotExist
 	}
 	return wrapped
@@ -258,7 +259,7 @@ func pin(v providers.Version) (id, ifMatch *string) {
 func (d *Driver) resolve(ctx context.Context, op, key string, v providers.Version) (providers.Version, error) {
 	switch {
 	case v != "" && !d.versioned && !strings.HasPrefix(string(v), tagPrefix):
-		return "", fail(op, key, providers.ErrNotExist, nil) // no tag: never given out here
+		return "", wire.Fail(op, key, providers.ErrNotExist, nil) // no tag: never given out here
 	case v != "" || !d.versioned || !d.writeOnce(key):
 		return v, nil
 	}
@@ -276,7 +277,7 @@ func (d *Driver) present(ctx context.Context, op, key string) (providers.Version
 		}
 		break
 	}
-	return "", fail(op, key, providers.ErrNotExist, nil)
+	return "", wire.Fail(op, key, providers.ErrNotExist, nil)
 }
 
 // tagSum takes an entity tag for an MD5 sum where it is one: 32 hex digits, and
@@ -294,7 +295,7 @@ func (d *Driver) tagSum(etag *string) providers.Checksum {
 // a PC whose clock is wrong is refused everything.
 func (d *Driver) Time(ctx context.Context) (time.Time, error) {
 	if err := ctx.Err(); err != nil {
-		return time.Time{}, fail("time", "", providers.ErrBusy, err)
+		return time.Time{}, wire.Fail("time", "", providers.ErrBusy, err)
 	}
 	if err := d.signable(ctx, "time", ""); err != nil {
 		return time.Time{}, err
@@ -306,15 +307,15 @@ func (d *Driver) Time(ctx context.Context) (time.Time, error) {
 			header = raw.Header
 		}
 	} else {
-		a := read(err)
-		if a.status != http.StatusForbidden || a.request == "" {
+		a := wire.Read(err)
+		if a.Status != http.StatusForbidden || a.Request == "" {
 			return time.Time{}, d.bucketError(ctx, err)
 		}
-		header = a.header
+		header = a.Header
 	}
 	now, err := http.ParseTime(header.Get("Date"))
 	if err != nil {
-		return time.Time{}, fail("time", "", providers.ErrBusy, errors.New("answer without a date"))
+		return time.Time{}, wire.Fail("time", "", providers.ErrBusy, errors.New("answer without a date"))
 	}
 	return now.UTC(), nil
 }
@@ -324,7 +325,7 @@ func (d *Driver) bucketError(ctx context.Context, err error) error {
 	wrapped := d.wrap(ctx, "time", "", err)
 	var e *providers.Error
 	if errors.As(wrapped, &e) {
-		switch read(err).status {
+		switch wire.Read(err).Status {
 		case http.StatusNotFound:
 			e.Kind = providers.ErrUnreachable
 		case http.StatusBadRequest: // expired credentials, or another region

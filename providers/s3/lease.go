@@ -12,7 +12,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"offsite/providers"
+	"offsite/providers/s3/internal/wire"
 )
+
+// Put is that of the Driver, with the lease given afterwards where the service wants
+// it so. Until then the bucket's default retention holds; a failure is in doubt, so
+// that the caller looks and raises.
+func (l *Locked) Put(ctx context.Context, key string, data []byte, opt providers.PutOptions) (providers.Version, error) {
+	v, err := l.Driver.Put(ctx, key, data, opt)
+	if err != nil || !l.cfg.LeaseAfterPut || opt.Lease.IsZero() {
+		return v, err
+	}
+	if err := l.Raise(ctx, key, v, opt.Lease); err != nil {
+		return "", wire.Fail("put", key, providers.ErrInDoubt, err)
+	}
+	return v, nil
+}
 
 // Raise moves the lease of one version later; see providers.Leaser. It is one
 // request, and one more for an empty version. The store refuses to shorten a
@@ -27,7 +42,7 @@ func (l *Locked) Raise(ctx context.Context, key string, v providers.Version, unt
 	case turn <- struct{}{}:
 		defer func() { <-turn }()
 	case <-ctx.Done():
-		return fail("raise", key, providers.ErrBusy, ctx.Err())
+		return wire.Fail("raise", key, providers.ErrBusy, ctx.Err())
 	}
 	v, err := l.versionID(ctx, key, v)
 	if err != nil {
@@ -65,7 +80,7 @@ func (l *Locked) versionID(ctx context.Context, key string, v providers.Version)
 	case strings.HasPrefix(string(v), tagPrefix):
 		obj, err := l.head(ctx, "raise", key, v)
 		if err == nil && strings.HasPrefix(string(obj.Version), tagPrefix) {
-			err = fail("raise", key, providers.ErrInvalid, errors.New("the bucket keeps no versions"))
+			err = wire.Fail("raise", key, providers.ErrInvalid, errors.New("the bucket keeps no versions"))
 		}
 		return obj.Version, err
 	}
@@ -80,7 +95,7 @@ func (l *Locked) retain(ctx context.Context, key string, v providers.Version, mo
 	in.VersionId, _ = pin(v)
 	var opt []func(*s3.Options)
 	if l.cfg.Checksum == ChecksumMD5 {
-		opt = append(opt, contentMD5)
+		opt = append(opt, wire.ContentMD5)
 	}
 	if _, err := l.client.PutObjectRetention(ctx, in, opt...); err != nil {
 		return l.wrap(ctx, "raise", key, err)
@@ -96,7 +111,7 @@ func (d *Driver) retention(ctx context.Context, op, key string, v providers.Vers
 	switch {
 	case err == nil && out.Retention != nil:
 		return out.Retention.Mode, aws.ToTime(out.Retention.RetainUntilDate), nil
-	case err == nil || read(err).code == "NoSuchObjectLockConfiguration":
+	case err == nil || wire.Read(err).Code == "NoSuchObjectLockConfiguration":
 		return "", time.Time{}, nil
 	}
 	return "", time.Time{}, d.readError(ctx, op, key, v, err)

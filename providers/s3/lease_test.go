@@ -193,6 +193,39 @@ func TestConcurrentWritesAreSettled(t *testing.T) {
 	}
 }
 
+// Where leases follow the object, no put names one, and none is shorter than asked.
+func TestLeasesAfterThePut(t *testing.T) {
+	bucket := newBucket(t, locked)
+	now := time.Now().UTC().Truncate(time.Second)
+	d := open(t, s3.Config{Bucket: bucket, Lock: true, LeaseAfterPut: true})
+	v, err := d.Put(t.Context(), "r/a", []byte("x"), providers.PutOptions{Lease: now.AddDate(0, 0, 9)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if obj, err := d.Stat(t.Context(), "r/a", v); err != nil || !obj.Lease.Equal(now.AddDate(0, 0, 9)) {
+		t.Errorf("%+v, %v", obj, err)
+	}
+	refused := false
+	f := newFake(t, false, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("retention") && refused {
+			refuse(w, 403, "AccessDenied")
+		}
+		w.Header().Set("x-amz-version-id", "v1")
+	})
+	for _, refused = range []bool{false, true} {
+		_, err := f.open(t, s3.Config{Lock: true, LeaseAfterPut: true}).Put(t.Context(), "r/a", nil, providers.PutOptions{Lease: now})
+		asked := f.asked()
+		if len(asked) < 2 || asked[0].Header.Get("X-Amz-Object-Lock-Mode") != "" || !asked[1].URL.Query().Has("retention") {
+			t.Errorf("asked %d times, first with %v", len(asked), asked[0].Header)
+		}
+		want := error(nil)
+		if refused {
+			want = providers.ErrInDoubt // the object is there, and its lease is not
+		}
+		wantKind(t, "put", err, want)
+	}
+}
+
 // Compliance leases, and objects leased in the other mode than the configured.
 func TestBothModesOfLeases(t *testing.T) {
 	bucket := newBucket(t, locked)

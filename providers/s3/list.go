@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"offsite/providers"
+	"offsite/providers/s3/internal/wire"
 )
 
 const (
@@ -27,9 +28,9 @@ func (d *Driver) List(ctx context.Context, prefix, after string) iter.Seq2[provi
 		err := ctx.Err()
 		switch {
 		case err != nil:
-			err = fail("list", "", providers.ErrBusy, err)
+			err = wire.Fail("list", "", providers.ErrBusy, err)
 		case !providers.ValidPrefix(prefix):
-			err = fail("list", "", providers.ErrInvalid, errors.New("prefix outside the grammar"))
+			err = wire.Fail("list", "", providers.ErrInvalid, errors.New("prefix outside the grammar"))
 		default:
 			err = d.signable(ctx, "list", "")
 		}
@@ -68,7 +69,7 @@ func (d *Driver) plain(ctx context.Context, prefix, after string, yield func(pro
 		}
 		next := aws.ToString(out.NextContinuationToken)
 		if next == "" || next == aws.ToString(in.ContinuationToken) {
-			yield(providers.Object{}, fail("list", "", providers.ErrBusy, errors.New("listing does not go on")))
+			yield(providers.Object{}, wire.Fail("list", "", providers.ErrBusy, errors.New("listing does not go on")))
 			return
 		}
 		in.ContinuationToken, in.StartAfter = aws.String(next), nil
@@ -110,7 +111,7 @@ func (d *Driver) versions(ctx context.Context, op, prefix, after string, page in
 				break
 			}
 			if !advance(in, out) {
-				yield(providers.Object{}, fail(op, "", providers.ErrBusy, errors.New("listing does not go on")))
+				yield(providers.Object{}, wire.Fail(op, "", providers.ErrBusy, errors.New("listing does not go on")))
 				return
 			}
 		}

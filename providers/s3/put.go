@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"offsite/providers"
+	"offsite/providers/s3/internal/wire"
 )
 
 // Put stores data in one request; see providers.Driver. A replacement in a
@@ -25,14 +26,14 @@ func (d *Driver) Put(ctx context.Context, key string, data []byte, opt providers
 		return "", err
 	}
 	if len(data) > providers.MaxObject || opt.Replace != "" && len(data) > providers.MaxReplace {
-		return "", fail("put", key, providers.ErrInvalid, errors.New("object over the limit"))
+		return "", wire.Fail("put", key, providers.ErrInvalid, errors.New("object over the limit"))
 	}
 	in := &s3.PutObjectInput{
 		Bucket: d.bucket, Key: d.path(key), Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
 		ContentType: aws.String("application/octet-stream"),
 	}
 	d.sum(in, data)
-	if d.cfg.Lock && !opt.Lease.IsZero() {
+	if d.cfg.Lock && !d.cfg.LeaseAfterPut && !opt.Lease.IsZero() {
 		in.ObjectLockMode, in.ObjectLockRetainUntilDate = types.ObjectLockMode(d.lockMode()), aws.Time(wholeSecond(opt.Lease))
 	}
 	var err error
@@ -53,7 +54,7 @@ func (d *Driver) Put(ctx context.Context, key string, data []byte, opt providers
 	}
 	v := d.version(out.VersionId, out.ETag)
 	if v == "" {
-		return "", fail("put", key, providers.ErrInDoubt, errors.New("answer names no version"))
+		return "", wire.Fail("put", key, providers.ErrInDoubt, errors.New("answer names no version"))
 	}
 	if d.cfg.NoConditions && d.versioned && opt.Replace == "" && d.writeOnce(key) {
 		if err := d.wasFirst(ctx, key, v); err != nil {
@@ -69,9 +70,9 @@ func (d *Driver) wasFirst(ctx context.Context, key string, v providers.Version) 
 	first, err := d.present(ctx, "put", key)
 	switch {
 	case err != nil:
-		return fail("put", key, providers.ErrInDoubt, err)
+		return wire.Fail("put", key, providers.ErrInDoubt, err)
 	case first != v:
-		return fail("put", key, providers.ErrExist, errors.New("another writer was faster"))
+		return wire.Fail("put", key, providers.ErrExist, errors.New("another writer was faster"))
 	}
 	return nil
 }
@@ -96,7 +97,7 @@ func (d *Driver) onlyCreate(ctx context.Context, key string, in *s3.PutObjectInp
 	_, err := d.stat(ctx, "put", key, "")
 	switch {
 	case err == nil:
-		return fail("put", key, providers.ErrExist, nil)
+		return wire.Fail("put", key, providers.ErrExist, nil)
 	case errors.Is(err, providers.ErrNotExist):
 		return nil
 	}
@@ -110,12 +111,12 @@ func (d *Driver) onlyReplace(ctx context.Context, key string, in *s3.PutObjectIn
 	etag, isTag := strings.CutPrefix(string(old), tagPrefix)
 	if !isTag || d.cfg.NoConditions {
 		if !d.versioned && !isTag {
-			return fail("put", key, providers.ErrConflict, nil)
+			return wire.Fail("put", key, providers.ErrConflict, nil)
 		}
 		obj, err := d.head(ctx, "put", key, "")
 		switch {
 		case errors.Is(err, providers.ErrNotExist) || err == nil && obj.Version != old:
-			return fail("put", key, providers.ErrConflict, nil)
+			return wire.Fail("put", key, providers.ErrConflict, nil)
 		case err != nil:
 			return notApplied(err)
 		}
@@ -137,20 +138,20 @@ func notApplied(err error) error {
 }
 
 func (d *Driver) putError(ctx context.Context, key string, err error, replace providers.Version) error {
-	a := read(err)
+	a := wire.Read(err)
 	wrapped := d.wrap(ctx, "put", key, err)
 	var e *providers.Error
 	if ctx.Err() != nil || !errors.As(wrapped, &e) {
 		return wrapped
 	}
 	switch {
-	case a.status == http.StatusPreconditionFailed && replace == "":
+	case a.Status == http.StatusPreconditionFailed && replace == "":
 		e.Kind = providers.ErrExist
-	case a.status == http.StatusPreconditionFailed, a.code == "NoSuchKey":
+	case a.Status == http.StatusPreconditionFailed, a.Code == "NoSuchKey":
 		e.Kind = providers.ErrConflict
-	case a.code == "ConditionalRequestConflict":
+	case a.Code == "ConditionalRequestConflict":
 		return d.settle(ctx, key, e, replace)
-	case a.code == "NotImplemented" || a.status == http.StatusNotImplemented:
+	case a.Code == "NotImplemented" || a.Status == http.StatusNotImplemented:
 		e.Kind, e.Err = providers.ErrInvalid, errors.New("the store knows no conditional writes; say so in its configuration")
 	}
 	return e

@@ -46,6 +46,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"offsite/providers"
+	"offsite/providers/s3/internal/wire"
 )
 
 // Config says where the bucket is and how to speak to it.
@@ -65,6 +66,10 @@ type Config struct {
 	// Versioned. Compliance: leases that nobody can lift, instead of governance.
 	Lock       bool
 	Compliance bool
+	// LeaseAfterPut: the lease is given in a request of its own, where the limit on
+	// leases does not see one that comes with the object (MinIO). In between the
+	// object has the bucket's default retention.
+	LeaseAfterPut bool
 	// Versioned: the bucket keeps versions, and versions are version ids. Unset:
 	// a version is an entity tag.
 	Versioned bool
@@ -131,12 +136,13 @@ var (
 // Open prepares a bucket: a *Locked if cfg.Lock is set, else a *Driver. It asks
 // nothing of the store; a missing bucket shows at the first call.
 func Open(ctx context.Context, cfg Config) (providers.Driver, error) {
-	if err := cfg.complete(); err != nil {
-		return nil, &providers.Error{Op: "open", Provider: name, Kind: providers.ErrInvalid, Err: err}
-	}
-	client, creds, err := newClient(ctx, cfg)
+	cfg, settings, err := cfg.Reach()
 	if err != nil {
-		return nil, &providers.Error{Op: "open", Provider: name, Kind: providers.ErrInvalid, Err: err}
+		return nil, err
+	}
+	client, creds, err := wire.NewClient(ctx, settings)
+	if err != nil {
+		return nil, &providers.Error{Op: "open", Provider: wire.Name, Kind: providers.ErrInvalid, Err: err}
 	}
 	d := &Driver{client: client, creds: creds, cfg: cfg, bucket: aws.String(cfg.Bucket), versioned: cfg.Versioned}
 	if cfg.Prefix != "" {
@@ -170,23 +176,41 @@ func (c *Config) complete() error {
 		return errors.New("bucket is missing or malformed")
 	case c.Prefix != "" && (!providers.ValidKey(c.Prefix) || strings.HasSuffix(c.Prefix, "/")):
 		return errors.New("prefix is outside the grammar of keys")
-	case c.Compliance && !c.Lock:
-		return errors.New("compliance needs lock")
+	case (c.Compliance || c.LeaseAfterPut) && !c.Lock:
+		return errors.New("compliance needs lock, and so do leases after a put")
 	case c.Checksum != ChecksumSHA256 && c.Checksum != ChecksumMD5:
 		return errors.New("checksum is neither sha256 nor md5")
-	case (c.AccessKey == "") != (c.SecretKey == ""), c.Token != "" && c.AccessKey == "":
-		return errors.New("access key and secret key must be given together")
-	case c.AccessKey != "" && c.Profile != "":
-		return errors.New("keys and a profile exclude each other")
 	}
-	return c.checkEndpoint()
+	return c.settings().Check()
+}
+
+func (c *Config) settings() wire.Settings {
+	return wire.Settings{
+		Region: c.Region, Endpoint: c.Endpoint, PathStyle: c.PathStyle, PlainHTTP: c.PlainHTTP,
+		AccessKey: c.AccessKey, SecretKey: c.SecretKey, Token: c.Token, Profile: c.Profile,
+		UserAgent: c.UserAgent, CAFile: c.CAFile, Proxy: c.Proxy,
+	}
+}
+
+// Reach checks the configuration, completes it, and says how the service is
+// reached. It is for the packages below this folder.
+func (c Config) Reach() (Config, wire.Settings, error) {
+	if err := c.complete(); err != nil {
+		return c, wire.Settings{}, &providers.Error{Op: "open", Provider: wire.Name, Kind: providers.ErrInvalid, Err: err}
+	}
+	return c, c.settings(), nil
+}
+
+// wrap gives an error of a call its kind.
+func (d *Driver) wrap(ctx context.Context, op, key string, err error) error {
+	return wire.Wrap(ctx, op, key, op == "put", err)
 }
 
 // CredentialsExpire is when the present credentials end; zero: they do not say.
 func (d *Driver) CredentialsExpire(ctx context.Context) (time.Time, error) {
 	c, err := d.creds.Retrieve(ctx)
 	if err != nil {
-		return time.Time{}, d.credentialsError(ctx, "time", "", err)
+		return time.Time{}, wire.CredentialsError(ctx, "time", "", err)
 	}
 	if !c.CanExpire {
 		return time.Time{}, nil
@@ -198,18 +222,18 @@ func (d *Driver) CredentialsExpire(ctx context.Context) (time.Time, error) {
 // credentials to sign with.
 func (d *Driver) begin(ctx context.Context, op, key string) error {
 	if err := ctx.Err(); err != nil {
-		return fail(op, key, providers.ErrBusy, err)
+		return wire.Fail(op, key, providers.ErrBusy, err)
 	}
 	if !providers.ValidKey(key) {
 		// The key is not repeated: a wrong one may hold anything.
-		return fail(op, "", providers.ErrInvalid, errors.New("key outside the grammar"))
+		return wire.Fail(op, "", providers.ErrInvalid, errors.New("key outside the grammar"))
 	}
 	return d.signable(ctx, op, key)
 }
 
 func (d *Driver) signable(ctx context.Context, op, key string) error {
 	if _, err := d.creds.Retrieve(ctx); err != nil {
-		return d.credentialsError(ctx, op, key, err)
+		return wire.CredentialsError(ctx, op, key, err)
 	}
 	return nil
 }

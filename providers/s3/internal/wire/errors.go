@@ -1,4 +1,4 @@
-package s3
+package wire
 
 import (
 	"context"
@@ -18,55 +18,57 @@ import (
 )
 
 const (
-	name       = "s3"
+	// Name is what errors call this kind of store.
+	Name       = "s3"
 	maxMessage = 200 // bytes of a store's own words that an error repeats
 )
 
-func fail(op, key string, kind, cause error) error {
-	return &providers.Error{Op: op, Provider: name, Key: key, Kind: kind, Err: cause}
+// Fail is an error without an answer of the service.
+func Fail(op, key string, kind, cause error) error {
+	return &providers.Error{Op: op, Provider: Name, Key: key, Kind: kind, Err: cause}
 }
 
-// answer is what an error says about itself.
-type answer struct {
-	code    string // of the service; empty where the answer had no body
-	message string
-	status  int
-	request string
-	header  http.Header
+// Answer is what an error says about itself.
+type Answer struct {
+	Code    string // of the service; empty where the answer had no body
+	Message string
+	Status  int
+	Request string
+	Header  http.Header
 }
 
-func read(err error) answer {
-	var a answer
+// Read finds the answer in an error of the SDK.
+func Read(err error) Answer {
+	var a Answer
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		a.code, a.message = api.ErrorCode(), api.ErrorMessage()
+		a.Code, a.Message = api.ErrorCode(), api.ErrorMessage()
 	}
 	var aws *awshttp.ResponseError
 	if errors.As(err, &aws) {
-		a.request = aws.ServiceRequestID()
+		a.Request = aws.ServiceRequestID()
 	}
 	var web *smithyhttp.ResponseError
 	if errors.As(err, &web) && web.Response != nil {
-		a.status, a.header = web.HTTPStatusCode(), web.Response.Header
+		a.Status, a.Header = web.HTTPStatusCode(), web.Response.Header
 	}
-	if text := http.StatusText(a.status); text != "" && a.message == text && a.code == strings.ReplaceAll(text, " ", "") {
-		a.code = "" // made up by the SDK: the answer had no body, or one that is not the service's
+	if text := http.StatusText(a.Status); text != "" && a.Message == text && a.Code == strings.ReplaceAll(text, " ", "") {
+		a.Code = "" // made up by the SDK: the answer had no body, or one that is not the service's
 	}
 	return a
 }
 
-// wrap gives an error of a call its kind.
-func (d *Driver) wrap(ctx context.Context, op, key string, err error) error {
-	write := op == "put"
+// Wrap gives an error of a call its kind. A write may have been applied.
+func Wrap(ctx context.Context, op, key string, write bool, err error) error {
 	if ctxErr := ctx.Err(); ctxErr != nil {
-		return fail(op, key, unknown(write), ctxErr)
+		return Fail(op, key, unknown(write), ctxErr)
 	}
-	a := read(err)
-	if a.status == 0 && a.code == "" {
-		return fail(op, key, transportKind(err, write), plainCause(err))
+	a := Read(err)
+	if a.Status == 0 && a.Code == "" {
+		return Fail(op, key, transportKind(err, write), PlainCause(err))
 	}
 	return &providers.Error{
-		Op: op, Provider: name, Key: key, Kind: a.kind(write), Status: a.status, RequestID: a.request,
+		Op: op, Provider: Name, Key: key, Kind: a.kind(write), Status: a.Status, RequestID: a.Request,
 		RetryAfter: a.retryAfter(), Err: a.cause(),
 	}
 }
@@ -79,14 +81,14 @@ func unknown(write bool) error {
 }
 
 // kind is the table's, else that of the status, else the careful one.
-func (a answer) kind(write bool) error {
-	if k, ok := codes[a.code]; ok {
+func (a Answer) kind(write bool) error {
+	if k, ok := codes[a.Code]; ok {
 		return k
 	}
-	if strings.HasPrefix(a.code, "KMS.") { // the bucket's key is missing, disabled or refused
+	if strings.HasPrefix(a.Code, "KMS.") { // the bucket's key is missing, disabled or refused
 		return providers.ErrDenied
 	}
-	switch a.status {
+	switch a.Status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
 		return providers.ErrDenied
 	case http.StatusMovedPermanently, http.StatusPermanentRedirect:
@@ -102,9 +104,9 @@ func (a answer) kind(write bool) error {
 }
 
 // cause is what the store said, cut short and made printable.
-func (a answer) cause() error {
-	text := a.code
-	if a.message != "" && text != "" {
+func (a Answer) cause() error {
+	text := a.Code
+	if a.Message != "" && text != "" {
 		text += ": "
 	}
 	text = strings.Map(func(r rune) rune {
@@ -112,15 +114,15 @@ func (a answer) cause() error {
 			return ' '
 		}
 		return r
-	}, text+a.message)
+	}, text+a.Message)
 	if len(text) > maxMessage {
 		text = strings.ToValidUTF8(text[:maxMessage], "") + "..."
 	}
 	return errors.New(text)
 }
 
-func (a answer) retryAfter() time.Duration {
-	text := a.header.Get("Retry-After")
+func (a Answer) retryAfter() time.Duration {
+	text := a.Header.Get("Retry-After")
 	if n, err := strconv.Atoi(text); err == nil && n > 0 && n < 86_400 {
 		return time.Duration(n) * time.Second
 	}
@@ -128,7 +130,7 @@ func (a answer) retryAfter() time.Duration {
 	if err != nil {
 		return 0
 	}
-	now, err := http.ParseTime(a.header.Get("Date"))
+	now, err := http.ParseTime(a.Header.Get("Date"))
 	if err != nil || !at.After(now) {
 		return 0
 	}
@@ -149,15 +151,15 @@ func transportKind(err error, write bool) error {
 	return unknown(write)
 }
 
-// credentialsError: without credentials a person acts, unless the line to those
+// CredentialsError: without credentials a person acts, unless the line to those
 // who give them out is down.
-func (d *Driver) credentialsError(ctx context.Context, op, key string, err error) error {
+func CredentialsError(ctx context.Context, op, key string, err error) error {
 	if ctx.Err() != nil {
-		return fail(op, key, providers.ErrBusy, ctx.Err())
+		return Fail(op, key, providers.ErrBusy, ctx.Err())
 	}
 	var web net.Error
 	if errors.As(err, &web) {
-		return fail(op, key, providers.ErrBusy, errors.New("credentials cannot be renewed now"))
+		return Fail(op, key, providers.ErrBusy, errors.New("credentials cannot be renewed now"))
 	}
-	return fail(op, key, providers.ErrDenied, errors.New("no credentials, or they have expired"))
+	return Fail(op, key, providers.ErrDenied, errors.New("no credentials, or they have expired"))
 }

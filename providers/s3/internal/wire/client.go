@@ -1,4 +1,7 @@
-package s3
+// Package wire is the way to a service that speaks S3: a client of the SDK that
+// tries once, and what each of its errors means. The driver and whoever sets a
+// bucket up share it, and nobody else can import it.
+package wire
 
 import (
 	"context"
@@ -31,7 +34,28 @@ const (
 	renewEarly = 5 * time.Minute
 )
 
-func (c *Config) checkEndpoint() error {
+// Settings say where a service is and how to speak to it; see s3.Config.
+type Settings struct {
+	Region, Endpoint            string
+	PathStyle, PlainHTTP        bool
+	AccessKey, SecretKey, Token string
+	Profile                     string
+	UserAgent, CAFile           string
+	Proxy                       func(*http.Request) (*url.URL, error)
+}
+
+// Check refuses settings that contradict themselves.
+func (c Settings) Check() error {
+	switch {
+	case (c.AccessKey == "") != (c.SecretKey == ""), c.Token != "" && c.AccessKey == "":
+		return errors.New("access key and secret key must be given together")
+	case c.AccessKey != "" && c.Profile != "":
+		return errors.New("keys and a profile exclude each other")
+	}
+	return c.checkEndpoint()
+}
+
+func (c Settings) checkEndpoint() error {
 	if c.Endpoint == "" {
 		return nil
 	}
@@ -54,9 +78,9 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// newClient makes an SDK client that tries once, adds no trailers and follows no
+// NewClient makes an SDK client that tries once, adds no trailers and follows no
 // redirections.
-func newClient(ctx context.Context, c Config) (*s3.Client, aws.CredentialsProvider, error) {
+func NewClient(ctx context.Context, c Settings) (*s3.Client, aws.CredentialsProvider, error) {
 	web, err := webClient(c)
 	if err != nil {
 		return nil, nil, err
@@ -102,7 +126,7 @@ func newClient(ctx context.Context, c Config) (*s3.Client, aws.CredentialsProvid
 	return client, cfg.Credentials, nil
 }
 
-func webClient(c Config) (*awshttp.BuildableClient, error) {
+func webClient(c Settings) (*awshttp.BuildableClient, error) {
 	var roots *x509.CertPool
 	if c.CAFile != "" {
 		pem, err := os.ReadFile(c.CAFile)
@@ -147,9 +171,9 @@ func userAgent(text string) func(*middleware.Stack) error {
 	return func(stack *middleware.Stack) error { return stack.Build.Add(set, middleware.After) }
 }
 
-// contentMD5 gives a request the checksum that every compatible store knows, in
+// ContentMD5 gives a request the checksum that every compatible store knows, in
 // place of the CRC32 of the SDK, which some refuse.
-func contentMD5(o *s3.Options) {
+func ContentMD5(o *s3.Options) {
 	o.APIOptions = append(o.APIOptions[:len(o.APIOptions):len(o.APIOptions)], func(stack *middleware.Stack) error {
 		if _, err := stack.Initialize.Remove("AWSChecksum:SetupInputContext"); err != nil {
 			return err

@@ -1,4 +1,4 @@
-package s3
+package wire
 
 import (
 	"crypto/tls"
@@ -20,9 +20,9 @@ func isTLS(err error) bool {
 	return errors.As(err, &verify) || errors.As(err, &unknown) || errors.As(err, &host) || errors.As(err, &invalid) || errors.As(err, &record)
 }
 
-// plainCause keeps the reason and drops the address around it: it holds the name
+// PlainCause keeps the reason and drops the address around it: it holds the name
 // of the bucket, and a proxy's may hold a password.
-func plainCause(err error) error {
+func PlainCause(err error) error {
 	var address *url.Error
 	if errors.As(err, &address) {
 		err = address.Err
