@@ -375,7 +375,9 @@ func TestAdminErrorsHaveKinds(t *testing.T) {
 	o.cfg.Management = "http://127.0.0.1:1"
 	_, err := o.admin().Audit(t.Context())
 	wantKind(t, "no answer", err, providers.ErrUnreachable)
-	o.cfg.Store.Token = func(context.Context, string) (string, time.Time, error) { return "", time.Time{}, errors.New("not signed in") }
+	o.cfg.Store.Token = func(context.Context, string) (string, time.Time, error) {
+		return "", time.Time{}, errors.New("not signed in")
+	}
 	_, err = o.admin().Audit(t.Context())
 	wantKind(t, "no token", err, providers.ErrDenied)
 }

@@ -17,6 +17,11 @@
 // change; an ETag is gone then. Replacing a version id costs one request more,
 // which finds the ETag that the condition needs.
 //
+// With versions and below "r/", where nothing is ever replaced, the oldest version is
+// the object: a rule that hides what is leased, or somebody who deletes or overwrites
+// it, does not take it away. List says so always, Stat and Get of no version where the
+// key has no present version; callers that name the version they were given are safe.
+//
 // How leases are kept is Config.Leases.
 package azure
 
@@ -216,7 +221,13 @@ func (d *Driver) look(ctx context.Context, op, key string, v providers.Version) 
 	}
 	resp, err := client.GetProperties(ctx, &blob.GetPropertiesOptions{AccessConditions: conditions})
 	if err != nil {
-		return obj, unlocked, d.failure(ctx, op, read, key, err)
+		err = d.failure(ctx, op, read, key, err)
+		if v == "" && errors.Is(err, providers.ErrNotExist) {
+			if v, err = d.hidden(ctx, key, err); err == nil {
+				return d.look(ctx, op, key, v)
+			}
+		}
+		return obj, unlocked, err
 	}
 	if err := checkVersion(op, key, v, resp.VersionID, resp.ETag); err != nil {
 		return obj, unlocked, err
@@ -266,6 +277,11 @@ func (d *Driver) Get(ctx context.Context, key string, v providers.Version, off, 
 	})
 	if err != nil {
 		err = d.failure(ctx, "get", read, key, err)
+		if v == "" && errors.Is(err, providers.ErrNotExist) {
+			if v, err = d.hidden(ctx, key, err); err == nil {
+				return d.Get(ctx, key, v, off, n)
+			}
+		}
 		if n < 0 && off > 0 && errors.Is(err, providers.ErrRange) {
 			return d.nothing(ctx, key, v, off, true)
 		}

@@ -149,6 +149,45 @@ func TestManagedObjectsLiveAsLongAsTheirLease(t *testing.T) {
 	p.put(p.uploader, "r/p/kept", "the key is free again")
 }
 
+// A rule may hide what is locked, as a deletion does. It is there all the same, with and
+// without its version, and what somebody puts above it is not it.
+func TestHiddenObjectsAreThere(t *testing.T) {
+	opt := z1
+	opt.Lifecycle = azuretest.HidesLocked
+	p := newPractice(t, opt)
+	v := p.put(p.uploader, "r/p/kept", "needed for 60 days")
+	p.put(p.uploader, "r/p/kept-too", "another key with the same beginning")
+	if err := p.raise("r/p/kept", "", 60); err != nil {
+		t.Fatal(err)
+	}
+	p.advance(15)
+	p.wantKeys("on day 15", "r/p/kept", "r/p/kept-too")
+	if obj, err := p.uploader.Stat(t.Context(), "r/p/kept", ""); err != nil || obj.Version != v || !obj.Lease.Equal(start.AddDate(0, 0, 60)) {
+		t.Errorf("stat: %+v, %v", obj, err)
+	}
+	if got, err := p.uploader.Get(t.Context(), "r/p/kept", "", 0, 6); err != nil || string(got) != "needed" {
+		t.Errorf("get: %q, %v", got, err)
+	}
+	if err := p.raise("r/p/kept", "", 90); err != nil {
+		t.Errorf("raise: %v", err)
+	}
+	p.put(p.uploader, "r/p/kept", "garbage above it") // the service lets it pass
+	for obj, err := range p.uploader.List(t.Context(), "r/p/kept", "") {
+		if err != nil || obj.Key == "r/p/kept" && obj.Version != v {
+			t.Errorf("listed %+v, %v", obj, err)
+		}
+	}
+	p.advance(3)
+	_, err := p.uploader.Stat(t.Context(), "r/p/kept-too", "")
+	wantKind(t, "what has lapsed", err, providers.ErrNotExist)
+	_, err = p.uploader.Stat(t.Context(), "r/p/none", "")
+	wantKind(t, "what never was", err, providers.ErrNotExist)
+	p.advance(80)
+	if _, err := p.uploader.Stat(t.Context(), "r/p/kept", v); err == nil {
+		t.Error("still there after its lease")
+	}
+}
+
 // If rules never act where immutability is, nothing is lost and nothing removed: then
 // the manager has to sweep.
 func TestManagedObjectsStayWhereRulesDoNotAct(t *testing.T) {
@@ -240,7 +279,7 @@ func TestManagerRaisesTheVersionThatIsNamed(t *testing.T) {
 		t.Errorf("the replaced version reads %q, %v", got, err)
 	}
 	wantKind(t, "raise of an unknown version", p.raise("head.json", "2026-01-01T00:00:00.0000000Z", 30), providers.ErrNotExist)
-	// Deleted by somebody: no longer present, and still there under its version.
+	// Deleted by somebody: no longer present (it may have been replaced), and still there under its version.
 	if _, err := admin(t, p.cfg.Endpoint, p.cfg.Container).NewBlobClient("head.json").Delete(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}

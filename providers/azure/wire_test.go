@@ -187,6 +187,7 @@ func TestListingsAreChecked(t *testing.T) {
 		return `<?xml version="1.0"?><EnumerationResults><Blobs>` + strings.Join(items, "") + `</Blobs><NextMarker/></EnumerationResults>`
 	}
 	id, current := "<VersionId>2026-11-20T19:00:00.0000001Z</VersionId>", "<IsCurrentVersion>true</IsCurrentVersion>"
+	later := "<VersionId>2026-11-20T19:00:00.0000002Z</VersionId>"
 	for _, c := range []struct {
 		name, text string
 		want       []providers.Version
@@ -195,7 +196,11 @@ func TestListingsAreChecked(t *testing.T) {
 		{"nothing", page(), nil, nil},
 		{"before versions", page(blob("r/a", "")), []providers.Version{"0x8DE"}, nil},
 		{"current", page(blob("r/a", id+current)), []providers.Version{"2026-11-20T19:00:00.0000001Z"}, nil},
-		{"older", page(blob("r/a", id)), nil, nil},
+		{"hidden", page(blob("r/a", id)), []providers.Version{"2026-11-20T19:00:00.0000001Z"}, nil},
+		{"overwritten", page(blob("r/a", id), blob("r/a", later+current)), []providers.Version{"2026-11-20T19:00:00.0000001Z"}, nil},
+		{"overwritten, newest first", page(blob("r/a", later+current), blob("r/a", id)), []providers.Version{"2026-11-20T19:00:00.0000001Z"}, nil},
+		{"replaced", page(blob("head.json", id), blob("head.json", later+current)), []providers.Version{"2026-11-20T19:00:00.0000002Z"}, nil},
+		{"deleted", page(blob("head.json", id)), nil, nil},
 		{"no properties", page("<Blob><Name>r/a</Name></Blob>"), nil, nil},
 		{"no XML", "rubbish", nil, providers.ErrBusy},
 		{"cut XML", page(blob("r/a", ""))[:60], nil, providers.ErrBusy},
@@ -206,7 +211,7 @@ func TestListingsAreChecked(t *testing.T) {
 		}))
 		var got []providers.Version
 		var failed error
-		for obj, err := range d.List(t.Context(), "r/", "") {
+		for obj, err := range d.List(t.Context(), "", "") {
 			if err != nil {
 				failed = err
 				break

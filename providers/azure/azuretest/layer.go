@@ -50,7 +50,7 @@ type Layer struct {
 	client *http.Client
 
 	write sync.RWMutex // one change at a time, from the question to the state, and no reading meanwhile
-	mu    sync.Mutex // guards what follows; never held while waiting
+	mu    sync.Mutex   // guards what follows; never held while waiting
 	now   time.Time
 	next  time.Time // when lifecycle rules run next
 	ticks int64     // makes version ids unique
