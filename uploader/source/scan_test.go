@@ -320,6 +320,19 @@ func TestRecheckNamesWhatDiffers(t *testing.T) {
 			must(t, os.Chtimes(path+".new", st.ModTime(), st.ModTime()))
 			must(t, os.Rename(path+".new", path))
 		}, []string{"changed a"}},
+		{"same size and time, rewritten in place", func(t *testing.T, root string) {
+			path := filepath.Join(root, "a")
+			st, err := os.Stat(path)
+			must(t, err)
+			was := scanRoot(t, root).At(0).ChangeTime
+			for range 10_000 { // until the file system's clock has moved
+				must(t, os.WriteFile(path, []byte("b"), 0o644))
+				must(t, os.Chtimes(path, st.ModTime(), st.ModTime()))
+				if scanRoot(t, root).At(0).ChangeTime != was {
+					break
+				}
+			}
+		}, []string{"changed a"}},
 		{"a file became a folder", func(t *testing.T, root string) {
 			must(t, os.Remove(filepath.Join(root, "a")))
 			add(t, root, "a/x")
