@@ -396,3 +396,21 @@ func TestConfigRefused(t *testing.T) {
 		})
 	}
 }
+
+// A refusal whose end is missing has lost its reason: it may only mean "too fast".
+func TestARefusalThatWasCutIsNotFinal(t *testing.T) {
+	f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Length", "500")
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, `{"error":{"code":403,"errors":[{"reas`)
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	_, err := f.d.Stat(t.Context(), "r/a", "")
+	wantOnly(t, "stat", err, providers.ErrBusy)
+	_, err = f.d.Get(t.Context(), "r/a", "", 0, -1)
+	wantOnly(t, "get", err, providers.ErrBusy)
+	_, err = f.d.Put(t.Context(), "r/a", []byte("hello"), providers.PutOptions{})
+	wantOnly(t, "put", err, providers.ErrInDoubt)
+}

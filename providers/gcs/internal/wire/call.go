@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -92,7 +94,17 @@ func (w *Wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	c.mu.Lock()
 	c.head = res.Header
 	c.mu.Unlock()
-	if res.StatusCode >= 300 || !media {
+	switch {
+	case res.StatusCode >= 300:
+		// Whole or not at all: a refusal that was cut would lose its reason, and with
+		// it whether it is final.
+		body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+		_ = res.Body.Close()
+		if err != nil {
+			return nil, fmt.Errorf("answer %d cut: %w", res.StatusCode, err)
+		}
+		res.Body = io.NopCloser(bytes.NewReader(body))
+	case !media:
 		// Only objects may be long; anything else that does not end is cut.
 		res.Body = &limited{Reader: io.LimitReader(res.Body, maxAnswer), Closer: res.Body}
 	}
