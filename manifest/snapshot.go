@@ -91,6 +91,7 @@ type Ref struct {
 	Version providers.Version
 	Digest  string // SHA-256 of the stored record; the next record's Prev
 	Size    int64
+	Lease   time.Time // of the record, as the store told when it was listed; zero: it did not
 }
 
 // ErrRace is returned when another run committed under the same sequence number.
@@ -210,6 +211,7 @@ func List(ctx context.Context, store *providers.Store, trust *Trust, source stri
 			}
 		}
 		ref, err := ReadRecord(ctx, store, trust, o.Key, o.Version)
+		ref.Lease = o.Lease
 		switch {
 		case err == nil:
 			refs = append(refs, ref)

@@ -180,17 +180,30 @@ func (r *run) raiseKeepers(ctx context.Context, t *target) error {
 }
 
 // raiseObjects raises as many of the objects that are due as the night allows. One
-// that is lost must not keep the others from being raised.
+// that is lost must not keep the others from being raised. That something is gone
+// of a snapshot which has lapsed is nobody's fault.
 func (r *run) raiseObjects(ctx context.Context, t *target, plan retention.Plan) (lost error) {
 	for _, s := range slices.Concat(t.stored, t.newSegments) {
 		t.kept[s.Pin().Name] = s.Lease()
 	}
-	receipts := make(map[string]manifest.Stored)
+	receipts, live := make(map[string]manifest.Stored), make(map[string]bool)
+	miss := func(name string, err error) {
+		if live[name] {
+			lost = cmp.Or(lost, err)
+		}
+	}
 	due := plan.Due(func(id string) iter.Seq2[string, time.Time] {
 		return func(yield func(string, time.Time) bool) {
 			ref, _ := t.snapshot(id)
+			lapsed := t.keptUntil(ref).Before(r.now)
 			for _, o := range manifest.Needs(ref) {
-				name, lease := o.Pin().Name.String(), t.kept[o.Pin().Name]
+				name := o.Pin().Name.String()
+				live[name] = live[name] || !lapsed
+				lease, ok := t.kept[o.Pin().Name]
+				if !ok {
+					miss(name, fmt.Errorf("raise lease: %w: %s", providers.ErrNotExist, o.Key()))
+					continue
+				}
 				receipts[name] = o.Leased(lease)
 				if !yield(name, lease) {
 					return
@@ -207,13 +220,21 @@ func (r *run) raiseObjects(ctx context.Context, t *target, plan retention.Plan) 
 			if errors.Is(err, providers.ErrNotExist) {
 				t.mu.Lock()
 				defer t.mu.Unlock()
-				lost = cmp.Or(lost, err)
+				miss(d.Name, err)
 				return nil
 			}
 			return err
 		})
 	}
 	return cmp.Or(g.wait(), lost)
+}
+
+// keptUntil is how long a snapshot is kept as things are.
+func (t *target) keptUntil(ref manifest.Ref) time.Time {
+	if u := t.until[ref.Record.Seq]; u.After(ref.Record.Expiry.Time) {
+		return u
+	}
+	return ref.Record.Expiry.Time
 }
 
 // holdsUntil says whether everything that a snapshot needs is leased until then.

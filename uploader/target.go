@@ -24,7 +24,8 @@ type mask uint8
 const MaxStores = 8
 
 // journalTrust is how long after its arrival a pack of a run that never committed
-// is still relied on; it was leased for at least 30 days, but nobody wrote down until when.
+// is still relied on; it was leased for the floor at least, usually 30 days, but
+// nobody wrote down until when. With a shorter floor it is less.
 const journalTrust = 20 * 24 * time.Hour
 
 // sending is how many packs go to one store at a time.
@@ -45,6 +46,8 @@ type target struct {
 	notes    manifest.Notes                  // what was said about snapshots since
 	kept     map[pack.Name]time.Time         // until when packs and segments are leased
 	versions map[pack.Name]providers.Version // of packs, as the oldest record names them
+	present  map[pack.Name]providers.Object  // packs and segments as listed
+	orphans  time.Duration                   // how long a pack of a run that never committed is relied on
 	segments []*segment                      // of committed snapshots, newest first
 	journal  []*pack.Segment                 // of runs that never committed
 	index    *pack.Index
@@ -194,10 +197,10 @@ func (t *target) readLeases(ctx context.Context, refs []manifest.Ref, source str
 // against what the store really lists, so that an object that is gone is stored
 // again tonight, while the practice still has its bytes.
 func (t *target) openIndex(ctx context.Context, key *seal.UploadKey, refs []manifest.Ref, journal []*pack.Segment, relied func(lease time.Time) bool, now time.Time) error {
-	present, err := t.list(ctx, manifest.PackPrefix)
-	if err != nil {
+	if err := t.list(ctx); err != nil {
 		return err
 	}
+	t.believeStore()
 	opener, err := key.IndexOpener()
 	if err != nil {
 		return err
@@ -238,7 +241,7 @@ func (t *target) openIndex(ctx context.Context, key *seal.UploadKey, refs []mani
 	}
 	t.packs = make([]packState, len(t.index.Packs()))
 	for i, p := range t.index.Packs() {
-		o, ok := present[p.Name]
+		o, ok := t.present[p.Name]
 		if !ok {
 			continue
 		}
@@ -254,7 +257,7 @@ func (t *target) openIndex(ctx context.Context, key *seal.UploadKey, refs []mani
 			t.log.Warn("pack has another size than it must; its chunks are stored again", "store", t.name, "key", o.Key, "err", err)
 			continue
 		}
-		fresh := journaled[p.Name] && o.Modified.After(now.Add(-journalTrust))
+		fresh := journaled[p.Name] && o.Modified.After(now.Add(-t.orphans)) && (o.Lease.IsZero() || relied(o.Lease))
 		t.packs[i].receipt, t.packs[i].named = receipt, named[p.Name]
 		t.packs[i].usable = fresh || relied(lease)
 		t.packs[i].orphan = journaled[p.Name] && !indexed[p.Name]
@@ -262,17 +265,55 @@ func (t *target) openIndex(ctx context.Context, key *seal.UploadKey, refs []mani
 	return nil
 }
 
-func (t *target) list(ctx context.Context, prefix string) (map[pack.Name]providers.Object, error) {
-	present := make(map[pack.Name]providers.Object)
-	for o, err := range t.store.List(ctx, prefix, "") {
-		if err != nil {
-			return nil, fmt.Errorf("list store: %w", err)
-		}
-		if n, ok := manifest.ParsePackKey(o.Key); ok {
-			present[n] = o
+// list learns which packs and segments stand in the store.
+func (t *target) list(ctx context.Context) error {
+	t.present = make(map[pack.Name]providers.Object)
+	for _, prefix := range []string{manifest.PackPrefix, manifest.SegmentPrefix} {
+		for o, err := range t.store.List(ctx, prefix, "") {
+			if err != nil {
+				return fmt.Errorf("list store: %w", err)
+			}
+			n, ok := manifest.ParsePackKey(o.Key)
+			if !ok {
+				n, ok = manifest.ParseSegmentKey(o.Key)
+			}
+			if ok {
+				t.present[n] = o
+			}
 		}
 	}
-	return present, nil
+	return nil
+}
+
+// believeStore corrects what the lease records say by what the store shows: what is
+// gone is not kept, and a lease that the store itself tells is true. Whoever has a
+// PC's key can sign that everything is kept for years; if that were believed, nothing
+// would ever be raised again.
+func (t *target) believeStore() {
+	for n, kept := range t.kept {
+		o, ok := t.present[n]
+		switch {
+		case !ok:
+			delete(t.kept, n)
+		case !o.Lease.IsZero() && o.Lease.Before(kept):
+			t.kept[n] = o.Lease
+		}
+	}
+	for _, ref := range t.refs {
+		until, ok := t.until[ref.Record.Seq]
+		if !ok {
+			continue
+		}
+		for _, o := range manifest.Needs(ref) {
+			if kept := t.kept[o.Pin().Name]; kept.Before(until) {
+				until = kept
+			}
+		}
+		if !ref.Lease.IsZero() && ref.Lease.Before(until) {
+			until = ref.Lease
+		}
+		t.until[ref.Record.Seq] = until
+	}
 }
 
 // newestSegments returns the segments that the newest record of each source pins,

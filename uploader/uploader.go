@@ -312,7 +312,8 @@ func (r *run) openTargets(ctx context.Context) error {
 	r.journal = j
 	var g group
 	for i, s := range r.cfg.Stores {
-		t := &target{name: s.Name, store: s.Store, bit: 1 << i, log: r.cfg.Log}
+		t := &target{name: s.Name, store: s.Store, bit: 1 << i, log: r.cfg.Log,
+			orphans: min(journalTrust, r.cfg.Policy.Floor-r.cfg.Policy.Guard)}
 		r.targets = append(r.targets, t)
 		g.run(func() error {
 			err := t.open(ctx, r.cfg.Key, r.cfg.Source, segments, r.relied, r.now)
