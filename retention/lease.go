@@ -44,7 +44,9 @@ const (
 // them is urgent.
 func (p Policy) Nightly(objects int) int { return max(p.Night, (objects+nightShare-1)/nightShare) }
 
-// Due is an object that is needed longer than it is leased, or will be soon.
+// Due is an object that is needed longer than it is leased, or will be soon. Lease
+// is when it is too late: when the object lapses, or before that a snapshot which
+// waits for it.
 type Due struct {
 	Name        string
 	Lease, Need time.Time
@@ -55,18 +57,34 @@ type Due struct {
 // the leases they have.
 func (p Plan) Due(objects func(id string) iter.Seq2[string, time.Time]) []Due {
 	due := map[string]Due{}
-	note := func(id string, need time.Time) {
+	note := func(id string, need, until time.Time) {
 		for name, lease := range objects(id) {
-			if lease.Before(need) && need.After(due[name].Need) {
-				due[name] = Due{name, lease, need}
+			if !lease.Before(need) {
+				continue
 			}
+			if until.Before(lease) && !until.IsZero() {
+				lease = until
+			}
+			d, ok := due[name]
+			if !ok || lease.Before(d.Lease) {
+				d.Lease = lease
+			}
+			if need.After(d.Need) {
+				d.Need = need
+			}
+			d.Name = name
+			due[name] = d
 		}
 	}
 	if i := slices.IndexFunc(p.kept, func(k Kept) bool { return !k.Date.After(DateOf(p.now.In(p.zone)).AddDays(1)) }); i >= 0 {
-		note(p.kept[i].ID, p.kept[i].Firm.Add(ahead))
+		need := p.kept[i].Firm.Add(ahead)
+		note(p.kept[i].ID, need, need)
 	}
 	for _, r := range p.Raises() {
-		note(r.ID, r.Until)
+		// A snapshot's own lease is raised when all it needs is. Objects that others keep
+		// for long must not let it lapse meanwhile.
+		k, _ := p.Of(r.ID)
+		note(r.ID, r.Until, k.Snapshot.Until)
 	}
 	return slices.SortedFunc(maps.Values(due), func(a, b Due) int { return cmp.Or(a.Lease.Compare(b.Lease), cmp.Compare(a.Name, b.Name)) })
 }

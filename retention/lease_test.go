@@ -116,3 +116,17 @@ func TestANightWithRaisesToSpareLooksAhead(t *testing.T) {
 		t.Errorf("due %+v", due)
 	}
 }
+
+// TestASnapshotIsNotOutlivedByItsOwnPacks: what it needs is kept for long by others
+// and is not urgent by itself. But it is raised only when all of that is, and its own
+// lease is about to run out.
+func TestASnapshotIsNotOutlivedByItsOwnPacks(t *testing.T) {
+	h := begin(t, "GB", "Europe/London")
+	h.add("2026-11-30", retention.Clean)
+	now := at(t, h.cal, "2026-12-30 22:10")
+	h.list[0].Until = now.AddDate(0, 0, 10)
+	due := h.plan("2026-12-30 22:10").Due(leased{"shared": now.AddDate(0, 6, 0)}.all)
+	if raised := retention.DefaultPolicy().Tonight(due, 0, now); len(raised) != 1 {
+		t.Errorf("%d raised of %+v", len(raised), due)
+	}
+}
