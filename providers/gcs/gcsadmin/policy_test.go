@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -132,5 +133,39 @@ func TestPoliciesRefuseWhatWouldEndAWord(t *testing.T) {
 	}
 	if _, err := gcsadmin.Policies("nobody", gcsadmin.PolicyConfig{}); err == nil {
 		t.Error("a role that is none was printed")
+	}
+}
+
+// The roles in examples/terraform/gcs hold what the printed ones hold.
+func TestTerraformHasTheSameRoles(t *testing.T) {
+	text, err := os.ReadFile("../../../examples/terraform/gcs/roles.tf")
+	check(t, err)
+	blocks := regexp.MustCompile(`(?s)role_id\s+= "([a-z_]+)"\n\s+title\s+= "([^"]+)"\n\s+description = "([^"]+)"\n\s+permissions = \[(.*?)\]`).FindAllStringSubmatch(string(text), -1)
+	seen := 0
+	for _, role := range []providers.Role{providers.RoleUploader, providers.RoleRestore} {
+		docs, err := gcsadmin.Policies(role, gcsadmin.PolicyConfig{})
+		check(t, err)
+		for _, d := range docs {
+			id, ok := strings.CutSuffix(d.Name, ".role.yaml")
+			if !ok {
+				continue
+			}
+			var file struct {
+				Title, Description  string
+				IncludedPermissions []string `yaml:"includedPermissions"`
+			}
+			check(t, yaml.Unmarshal(d.Text, &file))
+			want := []string{strings.ReplaceAll(id, "-", "_"), file.Title, file.Description, strings.Join(file.IncludedPermissions, " ")}
+			found := slices.ContainsFunc(blocks, func(m []string) bool {
+				return slices.Equal([]string{m[1], m[2], m[3], strings.Join(strings.Fields(strings.NewReplacer(`"`, "", ",", "").Replace(m[4])), " ")}, want)
+			})
+			if !found {
+				t.Errorf("roles.tf does not have %q", want)
+			}
+			seen++
+		}
+	}
+	if seen != len(blocks) {
+		t.Errorf("%d roles are printed, %d stand in roles.tf", seen, len(blocks))
 	}
 }

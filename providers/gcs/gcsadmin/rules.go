@@ -82,10 +82,15 @@ func parse(raw json.RawMessage) lifecycleRule {
 	return r
 }
 
-// isRemoval: exactly the rule of the scheme.
+// isRemoval: exactly the rule of the scheme. Some tools add that objects must be at
+// least 0 days old, which all are.
 func (r lifecycleRule) isRemoval(prefix string) bool {
+	conditions := len(r.Condition)
+	if age, ok := r.number("age"); ok && age == 0 {
+		conditions--
+	}
 	n, ok := r.number("daysSinceCustomTime")
-	return r.Action.Type == "Delete" && len(r.Condition) == 2 && ok && n == 1 && slices.Equal(r.prefixes(), []string{prefix})
+	return r.Action.Type == "Delete" && conditions == 2 && ok && n == 1 && slices.Equal(r.prefixes(), []string{prefix})
 }
 
 func (r lifecycleRule) isAbort() bool {

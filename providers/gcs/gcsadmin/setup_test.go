@@ -182,6 +182,8 @@ func TestAuditFindsWhatCouldEatData(t *testing.T) {
 		"older versions":                {rule(`{"numNewerVersions":2}`), nil},
 		"not live":                      {rule(`{"isLive":false}`), nil},
 		"another practice, and ours":    {rule(`{"daysSinceCustomTime":1,"matchesPrefix":["north/r/","south/"]}`), nil},
+		"removal rule, of any age":      {`{"lifecycle":{"rule":[` + abortRule + `,` + strings.Replace(ownRule, `{"days`, `{"age":0,"days`, 1) + `]}}`, nil},
+		"removal rule, only of old":     {`{"lifecycle":{"rule":[` + abortRule + `,` + strings.Replace(ownRule, `{"days`, `{"age":9,"days`, 1) + `]}}`, []string{"removal rule"}},
 		"removal rule is gone":          {`{"lifecycle":{"rule":[` + abortRule + `]}}`, []string{"removal rule"}},
 		"removal rule reaches further":  {`{"lifecycle":{"rule":[` + abortRule + `,` + strings.Replace(ownRule, "r/", "", 1) + `]}}`, []string{"removal rule", "other rules"}},
 		"no rules at all":               {`{"lifecycle":null}`, []string{"removal rule", "abandoned uploads"}},
