@@ -56,8 +56,9 @@ type CanaryReport struct {
 }
 
 // Canaries looks at what became of the canaries of committed snapshots. now is the
-// store's time.
-func Canaries(ctx context.Context, store *providers.Store, refs []Ref, now time.Time) (CanaryReport, error) {
+// store's time; soonest is the age below which the store removes nothing, whatever
+// its lease.
+func Canaries(ctx context.Context, store *providers.Store, refs []Ref, now time.Time, soonest time.Duration) (CanaryReport, error) {
 	var r CanaryReport
 	stands := make(map[string]bool)
 	for o, err := range store.List(ctx, providers.CanaryPrefix, "") {
@@ -68,7 +69,7 @@ func Canaries(ctx context.Context, store *providers.Store, refs []Ref, now time.
 	}
 	for _, ref := range refs {
 		short, long := CanaryKeys(ref.Record.Source, ref.Record.Seq)
-		lapse := ref.Record.Time.Add(ShortCanary)
+		lapse := ref.Record.Time.Add(max(ShortCanary, soonest))
 		switch {
 		case stands[long]:
 			r.Kept++

@@ -33,6 +33,17 @@ const (
 	LeasePrefix   = "r/l/"
 )
 
+// Near says whether an object never changes and is wanted by every run, so that a
+// copy of it may be kept on the PC. Packs are not: they are many and large.
+func Near(key string) bool {
+	for _, prefix := range []string{RecordPrefix, LeasePrefix, SegmentPrefix, PCPrefix} {
+		if strings.HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // HolderKey is where the restore key stands, sealed to the recovery holder id.
 func HolderKey(id string) string { return HolderPrefix + id + ".age" }
 

@@ -39,6 +39,11 @@ type Options struct {
 	Timeout     time.Duration // one attempt, apart from its bytes
 	MinRate     int64         // bytes/s below which an attempt counts as stuck
 
+	// Cache keeps whole versions of the keys that Near names, so that they are asked
+	// for once. Nil: none.
+	Cache Cache
+	Near  func(key string) bool
+
 	// Sleep waits for d or until ctx ends. Default: a timer.
 	Sleep func(ctx context.Context, d time.Duration) error
 	// Jitter returns a fraction in [0,1) by which a wait is shortened. It must not
@@ -68,6 +73,9 @@ func (o Options) withDefaults() Options {
 			fmt.Fprintf(h, "%d\x00%s\x00%s\x00%d", seed, op, key, attempt)
 			return float64(h.Sum64()>>11) / (1 << 53)
 		}
+	}
+	if o.Near == nil {
+		o.Near = func(string) bool { return false }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -216,6 +224,10 @@ func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[Object
 	return func(yield func(Object, error) bool) {
 		if !ValidPrefix(prefix) {
 			yield(Object{}, &Error{Op: "list", Kind: ErrInvalid, Err: errors.New("prefix outside the grammar")})
+			return
+		}
+		if known, ok := s.surveyed(prefix, after); ok {
+			known(yield)
 			return
 		}
 		b := backoff{s: s, op: "list", key: prefix}

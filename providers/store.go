@@ -26,6 +26,7 @@ type Store struct {
 	// answered says that the store has been there once, so that its absence is an
 	// outage and not a wrong address.
 	answered atomic.Bool
+	survey   surveys
 }
 
 // NewStore puts the limits of opt around d; zero fields take their defaults.
@@ -169,11 +170,20 @@ func (s *Store) ReadRange(ctx context.Context, key string, v Version, off, n int
 	if off < 0 || off > MaxObject || n > MaxObject {
 		return nil, &Error{Op: "get", Key: key, Kind: ErrRange}
 	}
+	whole := off == 0 && n < 0
+	if whole {
+		if data, ok := s.cached(key, v); ok {
+			return data, nil
+		}
+	}
 	var data []byte
 	err := s.retry(ctx, "get", key, func() (err error) {
 		data, err = s.get(ctx, key, v, off, n, max(n, 0))
 		return err
 	})
+	if whole && err == nil {
+		s.keepNear(key, v, data)
+	}
 	return data, err
 }
 

@@ -35,7 +35,7 @@ func TestCanariesTellWhetherTheStoreKeepsAndRemoves(t *testing.T) {
 				p.now = p.now.Add(time.Minute)
 				c.night(b)
 			}
-			got, err := manifest.Canaries(t.Context(), p.open(b.mem), refs, p.now)
+			got, err := manifest.Canaries(t.Context(), p.open(b.mem), refs, p.now, 0)
 			check(t, err)
 			if !got.Removed.IsZero() != c.seen {
 				t.Errorf("removal seen: %v", got.Removed)

@@ -109,6 +109,11 @@ func (t *target) open(ctx context.Context, key *seal.UploadKey, source string, j
 	if !t.trust.Enrolled(key.PC, key.Public()) {
 		return fmt.Errorf("open store: %w", ErrNotEnrolled)
 	}
+	end, err := t.store.Survey(ctx, manifest.Removable)
+	if err != nil {
+		return fmt.Errorf("list store: %w", err)
+	}
+	defer end()
 	refs, bad, err := manifest.List(ctx, t.store, t.trust, "", nil)
 	if err != nil {
 		return err

@@ -39,7 +39,8 @@ func (a *app) openAdminAs(ctx context.Context, s config.Store, c *config.Config,
 		if err != nil {
 			return nil, err
 		}
-		policy.Max = longest
+		policy.Max, policy.Split = longest, policy.Split || s.Lease() == "managed"
+		store.Lock = true // whoever raises the leases
 		return s3admin.Open(ctx, s3admin.Config{Store: store, Floor: floor, Policy: policy})
 	case "gs":
 		store, err := a.gcsConfig(s)
@@ -96,6 +97,7 @@ func policies(role providers.Role, s config.Store, c *config.Config, f *placeFla
 			return nil, err
 		}
 		policy.Bucket, policy.Prefix, policy.Compliance, policy.Max = at.Bucket, at.Prefix, s.Lease() == "compliance", longestOf(c)
+		policy.Split = policy.Split || s.Lease() == "managed"
 		if policy.Service == "" {
 			policy.Service = s3admin.ServiceOf(s3.Config{Endpoint: s.Endpoint})
 		}

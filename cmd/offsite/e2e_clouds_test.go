@@ -23,7 +23,7 @@ func TestBucketFromSetupToRestore(t *testing.T) {
 	_, err := practice.Generate(t.Context(), set)
 	must(t, err)
 
-	bucket := "s3://practice-backup/hill-road?path_style=true&conditions=none&endpoint=" + c.URL
+	bucket := "s3://practice-backup/hill-road?leases=managed&path_style=true&conditions=none&endpoint=" + c.URL
 	admin := "access_key=env:ADMIN_KEY&secret_key=env:ADMIN_SECRET"
 	rights := []string{"--service", "ceph", "--user", "uploader=" + c.ARN("nightly")}
 

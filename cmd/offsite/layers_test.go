@@ -15,6 +15,7 @@ var allowed = map[string]struct {
 }{
 	"providers":                      {nil, "the store interface stands on nothing"},
 	"providers/mem":                  {[]string{"providers"}, "a driver knows the interface only"},
+	"providers/near":                 {[]string{"providers"}, "copies know the interface only"},
 	"providers/pace":                 {nil, "pacing knows nothing of what it slows down"},
 	"providers/dir":                  {[]string{"providers"}, "a driver knows the interface only"},
 	"providers/s3":                   {[]string{"providers"}, "a driver knows the interface only"},
@@ -35,7 +36,8 @@ var allowed = map[string]struct {
 
 	"uploader/chunk":            {nil, "cutting is pure"},
 	"uploader/source":           {nil, "the source is read and nothing else"},
-	"uploader/verify":           {[]string{"uploader/source", "uploader/verify/structure"}, "a verdict is about a set"},
+	"uploader/verify/evidence":  {nil, "what a log says, and nothing about the set"},
+	"uploader/verify":           {[]string{"uploader/source", "uploader/verify/evidence", "uploader/verify/structure"}, "a verdict is about a set"},
 	"uploader/verify/structure": {nil, "bytes of one file, and nothing about where it stands"},
 	"uploader": {[]string{"manifest", "manifest/pack", "manifest/seal", "providers", "retention", "uploader/chunk", "uploader/source", "uploader/verify"},
 		"one run binds them all; it never restores"},

@@ -161,6 +161,11 @@ func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Se
 	res, err := uploader.Run(ctx, a.uploadConfig(p, targets, day, s.all, bar), passed)
 	bar.done()
 	a.tellFiles(res)
+	if len(res.Stores) > 0 && (err == nil || errors.Is(err, uploader.ErrNothingNew)) {
+		if terr := p.trimNear(); terr != nil {
+			a.say("%v", terr)
+		}
+	}
 	ans.take(res, down, p.calendar.Zone())
 	err = outcome(res, down, err)
 	if late != nil && (err == nil || errors.Is(err, verdictOnly(exitNothingNew))) {

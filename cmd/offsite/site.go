@@ -12,6 +12,7 @@ import (
 	"offsite/manifest"
 	"offsite/manifest/seal"
 	"offsite/providers"
+	"offsite/providers/near"
 	"offsite/retention"
 	"offsite/uploader"
 	"offsite/uploader/source"
@@ -27,6 +28,7 @@ type site struct {
 	profile  verify.Profile
 	layout   source.Layout
 	required []source.Pattern
+	near     []*near.Folder // copies that runs keep of what never changes
 }
 
 func (a *app) loadSite() (*site, error) {
@@ -160,7 +162,7 @@ func (a *app) targets(ctx context.Context, p *site) (out []uploader.Target, down
 		return nil, nil, err
 	}
 	for _, s := range chosen {
-		store, err := a.openStore(ctx, s)
+		store, err := a.openNightly(ctx, p, s, len(chosen) == 1)
 		switch {
 		case err == nil:
 			out = append(out, uploader.Target{Name: s.Name, Store: store})

@@ -314,7 +314,7 @@ Settings that the upload credential may not see are seen with --with.`,
 					return nil, err
 				}
 			}
-			if err := a.watchCanaries(ctx, s, &ans); err != nil {
+			if err := a.watchCanaries(ctx, s, &f, &ans); err != nil {
 				return nil, err
 			}
 			if len(ans.Problems) > 0 {
@@ -382,7 +382,7 @@ func (a *app) attackStore(ctx context.Context, s config.Store, ans *storeCheck) 
 }
 
 // watchCanaries looks at what became of the canaries of past runs, and at the clock.
-func (a *app) watchCanaries(ctx context.Context, s config.Store, ans *storeCheck) error {
+func (a *app) watchCanaries(ctx context.Context, s config.Store, f *placeFlags, ans *storeCheck) error {
 	l, err := a.openLibrary(ctx, nil)
 	if errors.Is(err, manifest.ErrNoStore) {
 		return nil // set up, and not founded yet
@@ -405,7 +405,7 @@ func (a *app) watchCanaries(ctx context.Context, s config.Store, ans *storeCheck
 	if err != nil {
 		return err
 	}
-	r, err := manifest.Canaries(ctx, l.store, refs, now)
+	r, err := manifest.Canaries(ctx, l.store, refs, now, soonestRemoval(s, time.Duration(f.floor)))
 	if err != nil {
 		return err
 	}
@@ -420,6 +420,19 @@ func (a *app) watchCanaries(ctx context.Context, s config.Store, ans *storeCheck
 		ans.Problems = append(ans.Problems, fmt.Sprintf("%d canaries are not there although they are leased: they could not be written, or something removes what is leased; look for foreign removal rules", r.Missing))
 	}
 	return nil
+}
+
+// soonestRemoval is the age below which a store that was set up removes nothing: a
+// bucket's rule hides objects first, and a floor holds all that have no lease of
+// their own.
+func soonestRemoval(s config.Store, floor time.Duration) time.Duration {
+	switch {
+	case s.Address.Scheme == "dir" || s.Lease() == "none":
+		return 0
+	case s.Address.Scheme == "s3" && s.Lease() != "managed":
+		return (s3admin.DefaultHideDays + 1) * 24 * time.Hour
+	}
+	return floor + 24*time.Hour
 }
 
 func overdueRemedy(s config.Store) string {

@@ -7,13 +7,16 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"time"
 
 	"offsite/cmd/offsite/config"
+	"offsite/manifest"
 	"offsite/providers"
 	"offsite/providers/azure"
 	"offsite/providers/dir"
 	"offsite/providers/gcs"
+	"offsite/providers/near"
 	"offsite/providers/s3"
 )
 
@@ -32,6 +35,42 @@ func (a *app) openStore(ctx context.Context, s config.Store) (*providers.Store, 
 		return nil, fmt.Errorf("open store %s: %w", s.Name, err)
 	}
 	return providers.NewStore(d, providers.Options{Log: a.log()}), nil
+}
+
+// patience is how long a run waits for its only store to come back, once that had
+// answered: lines are down for hours, and the night is long. With several stores the
+// others must not wait; what is missed is made up for by the next run.
+const patience = 6 * time.Hour
+
+// openNightly opens a store for a run, with copies of what never changes beside the
+// local state.
+func (a *app) openNightly(ctx context.Context, p *site, s config.Store, alone bool) (*providers.Store, error) {
+	d, err := a.openDriver(ctx, s)
+	if err != nil || s.Address.Scheme == "dir" {
+		return a.openStore(ctx, s)
+	}
+	copies, err := near.Open(filepath.Join(p.stateOf(), "near", s.Name))
+	if err != nil {
+		return nil, err
+	}
+	p.near = append(p.near, copies)
+	opt := providers.Options{Log: a.log(), Cache: copies, Near: manifest.Near}
+	if alone {
+		opt.Patience = patience
+	}
+	return providers.NewStore(d, opt), nil
+}
+
+// trimNear forgets copies of what is no longer wanted, after a run that came to its
+// end.
+func (p *site) trimNear() error {
+	for _, f := range p.near {
+		if err := f.Trim(); err != nil {
+			return err
+		}
+	}
+	p.near = nil
+	return nil
 }
 
 func (a *app) openDriver(ctx context.Context, s config.Store) (providers.Driver, error) {
@@ -68,7 +107,8 @@ func (a *app) s3Config(s config.Store) (s3.Config, error) {
 	lease := s.Lease()
 	c := s3.Config{
 		Bucket: s.Address.Bucket, Prefix: s.Address.Prefix, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle,
-		Lock: lease != "none", Compliance: lease == "compliance", NoConditions: s.Conditions == "none",
+		// What is managed elsewhere begins with the bucket's default retention.
+		Lock: lease != "none" && lease != "managed", Versioned: lease == "managed", Compliance: lease == "compliance", NoConditions: s.Conditions == "none",
 		Profile: s.Profile, UserAgent: userAgent(), CAFile: string(s.CAFile), Proxy: proxy,
 	}
 	return c, a.secrets(secretInto{s.AccessKey, &c.AccessKey}, secretInto{s.SecretKey, &c.SecretKey}, secretInto{s.SessionToken, &c.Token})

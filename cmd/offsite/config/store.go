@@ -47,7 +47,7 @@ var schemeKeys = map[string][]string{
 
 // leaseModes are the ways in which each scheme keeps objects, the usual one first.
 var leaseModes = map[string][]string{
-	"s3":     {"governance", "compliance", "none"},
+	"s3":     {"governance", "compliance", "managed", "manager", "none"},
 	"gs":     {"custom-time"},
 	"azblob": {"managed", "manager", "last-access", "none"},
 }
