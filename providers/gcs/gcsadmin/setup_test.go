@@ -55,8 +55,8 @@ func TestSetupMakesTheBucket(t *testing.T) {
 		t.Errorf("rules %q", got)
 	}
 	var b struct {
-		Location, StorageClass string
-		IamConfiguration       struct {
+		Location         string
+		IamConfiguration struct {
 			UniformBucketLevelAccess struct{ Enabled bool }
 			PublicAccessPrevention   string
 		}
@@ -67,7 +67,7 @@ func TestSetupMakesTheBucket(t *testing.T) {
 		SoftDeletePolicy struct{ RetentionDurationSeconds string }
 	}
 	check(t, json.Unmarshal([]byte(s.must(owner, http.MethodGet, s.bucketPath(), "")), &b))
-	if !b.IamConfiguration.UniformBucketLevelAccess.Enabled || b.IamConfiguration.PublicAccessPrevention != "enforced" ||
+	if b.Location != "EUROPE-WEST3" || !b.IamConfiguration.UniformBucketLevelAccess.Enabled || b.IamConfiguration.PublicAccessPrevention != "enforced" ||
 		b.RetentionPolicy.RetentionPeriod != "1209600" || b.RetentionPolicy.IsLocked || b.SoftDeletePolicy.RetentionDurationSeconds != "604800" {
 		t.Errorf("made: %+v", b)
 	}

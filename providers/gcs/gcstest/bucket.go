@@ -29,7 +29,7 @@ func (l *Layer) makeBucket(r *request) answer {
 	if a := next.configure(wanted); a != nil {
 		return *a
 	}
-	plain, err := json.Marshal(map[string]string{"name": name})
+	plain, err := json.Marshal(map[string]string{"name": name, "location": wanted.text("location")})
 	if err != nil {
 		return refuse(http.StatusBadRequest, "parseError", "Parse Error")
 	}
