@@ -23,7 +23,7 @@ func layoutOf(c *config.Config, profile verify.Profile) (source.Layout, error) {
 	}
 	l := source.Layout{
 		Kind: source.Kind(c.Source.Layout),
-		Scan: source.Options{Exclude: append(profile.Exclude(), exclude...), FollowRoot: true},
+		Scan: source.Options{Exclude: append(profile.Exclude(), exclude...), FollowRoot: true, Pause: time.Sleep},
 	}
 	for _, f := range c.Source.Folders {
 		l.Scan.Roots = append(l.Scan.Roots, source.Root{Path: string(f)})

@@ -11,6 +11,9 @@ import (
 // alone: on one that keeps change times and ids, these differ as well.
 var SameEntry = sameEntry
 
+// Spelled is how the names of live folders are compared where no ids tell.
+var Spelled = spelled
+
 // World is a source that exists in a test alone, so that hours of writing take no
 // time. Its fields are changed through Do.
 type World struct {

@@ -2,7 +2,12 @@ package source
 
 import (
 	"os"
+	"time"
 )
+
+// The pauses before a file that another program keeps for itself is tried again,
+// six seconds together. A scanner lets go by then; a program that writes does not.
+const firstPause, lastPause = 100 * time.Millisecond, 3200 * time.Millisecond
 
 // File is an open file of a Set. It is not safe for concurrent use, except
 // ReadAt.
@@ -39,6 +44,10 @@ func (s Set) Open(e Entry) (*File, error) {
 	}
 	defer root.close()
 	f, err := root.openFile(rel)
+	for wait := firstPause; err != nil && kept(err) && s.d.opt.Pause != nil && wait <= lastPause; wait *= 2 {
+		s.d.opt.Pause(wait)
+		f, err = root.openFile(rel)
+	}
 	if err != nil {
 		return fail(err)
 	}

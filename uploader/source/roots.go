@@ -115,8 +115,15 @@ func refuseLive(infos []RootInfo, live string) (bool, error) {
 
 // overlap reports whether one folder is the other or lies inside it: whether any
 // folder on the way up from one is the other on disk. That finds links, other
-// spellings, drive letters of one share, bind mounts and short names alike.
-func overlap(a, b string) bool { return climbs(a, b) || climbs(b, a) }
+// spellings, drive letters of one share, bind mounts and short names alike. Where a
+// server gives its folders no ids, or cannot be reached, their names still tell.
+func overlap(a, b string) bool { return climbs(a, b) || climbs(b, a) || named(a, b) || named(b, a) }
+
+// named reports whether the name of outer begins that of inner.
+func named(inner, outer string) bool {
+	in, out := spelled(inner), strings.TrimSuffix(spelled(outer), string(filepath.Separator))
+	return in == out || strings.HasPrefix(in, out+string(filepath.Separator))
+}
 
 // climbs reports whether a folder on the way from inner up to the top is outer.
 func climbs(inner, outer string) bool {

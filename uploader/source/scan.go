@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 const (
@@ -47,6 +48,10 @@ type Options struct {
 	// FollowRoot allows a root to be a link itself. It is resolved once and
 	// reported in RootInfo. Links below a root are never followed.
 	FollowRoot bool
+	// Pause waits a moment. With it a file that another program keeps for itself is
+	// tried again for some seconds: a virus scanner holds what was just written.
+	// nil: no file is tried again.
+	Pause func(time.Duration)
 	// Workers is how many folders are listed at a time; 0: as many as is good.
 	Workers int
 }

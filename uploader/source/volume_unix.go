@@ -24,3 +24,10 @@ func volumeTop(folder string) string {
 		folder = parent
 	}
 }
+
+// spelled is a path in the one way that all names of a share have in common. There
+// is nothing to do here: a share is mounted, and ids tell.
+func spelled(path string) string { return filepath.Clean(path) }
+
+// kept reports whether another program keeps a file for itself, which here none can.
+func kept(error) bool { return false }

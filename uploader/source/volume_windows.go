@@ -3,6 +3,8 @@ package source
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/windows"
 )
@@ -33,3 +35,36 @@ func (r *rootFolder) volume() Volume {
 
 // volumeTop is the top folder of the volume that a folder stands on.
 func volumeTop(folder string) string { return filepath.VolumeName(folder) + `\` }
+
+// spelled is a path in the one way that all names of a share have in common: with
+// the share in place of a drive letter that stands for it, without the mark of a
+// long path, and in lower case.
+func spelled(path string) string {
+	path = filepath.Clean(path)
+	if rest, ok := strings.CutPrefix(path, `\\?\UNC\`); ok {
+		path = `\\` + rest
+	}
+	path = strings.TrimPrefix(path, `\\?\`)
+	if drive := filepath.VolumeName(path); len(drive) == 2 && drive[1] == ':' {
+		if share := shareOf(drive); share != "" {
+			path = share + path[len(drive):]
+		}
+	}
+	return strings.ToLower(path)
+}
+
+// shareOf returns the share that a drive letter of this logon stands for.
+func shareOf(drive string) string {
+	call := windows.NewLazySystemDLL("mpr.dll").NewProc("WNetGetConnectionW")
+	name, err := windows.UTF16PtrFromString(drive)
+	if err != nil || call.Find() != nil {
+		return ""
+	}
+	buf := make([]uint16, windows.MAX_LONG_PATH)
+	size := uint32(len(buf))
+	failed, _, _ := call.Call(uintptr(unsafe.Pointer(name)), uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&size)))
+	if failed != 0 {
+		return ""
+	}
+	return windows.UTF16ToString(buf)
+}

@@ -61,6 +61,32 @@ func TestWindowsFilesThatNobodyMayReadAreErrors(t *testing.T) {
 	}
 }
 
+// A virus scanner lets go after a moment.
+func TestWindowsFilesThatAreHeldForAMomentAreTriedAgain(t *testing.T) {
+	root := tree(t, "a")
+	h := openWriter(t, filepath.Join(root, "a"), 0)
+	var waited time.Duration
+	opt := one(root)
+	opt.Pause = func(d time.Duration) {
+		if waited += d; waited > time.Second {
+			_ = windows.CloseHandle(h)
+		}
+	}
+	set := scan(t, opt)
+	f, err := set.Open(set.At(0))
+	must(t, err)
+	must(t, f.Close())
+	if waited < time.Second || waited > 3*time.Second {
+		t.Errorf("waited %v", waited)
+	}
+	h = openWriter(t, filepath.Join(root, "a"), 0)
+	defer windows.CloseHandle(h)
+	waited = -time.Hour
+	if _, err := set.Open(set.At(0)); !errors.Is(err, windows.ERROR_SHARING_VIOLATION) || waited > 10*time.Second-time.Hour {
+		t.Errorf("held for good: %v after %v", err, waited+time.Hour)
+	}
+}
+
 // A listing shows the size of a file as it was until its writer closes it.
 func TestWindowsRecheckAsksOpenFilesThemselves(t *testing.T) {
 	root := tree(t, "a", "b")
@@ -107,6 +133,20 @@ func TestWindowsVolumesHaveASerialNumber(t *testing.T) {
 	set := scanRoot(t, tree(t, "a"))
 	if v := set.Volumes()[0]; len(v.Serial) != 9 || v.Serial[4] != '-' || v.Type == "" {
 		t.Errorf("got %+v", v)
+	}
+}
+
+func TestWindowsPathsAreSpelledInOneWay(t *testing.T) {
+	for path, want := range map[string]string{
+		`C:\Data\Copy`:                  `c:\data\copy`,
+		`C:/Data/Copy/`:                 `c:\data\copy`,
+		`\\?\C:\Data\Copy`:              `c:\data\copy`,
+		`\\Server\EXACTData\copy`:       `\\server\exactdata\copy`,
+		`\\?\UNC\Server\EXACTData\copy`: `\\server\exactdata\copy`,
+	} {
+		if got := source.Spelled(path); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
 	}
 }
 

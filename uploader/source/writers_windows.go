@@ -62,10 +62,15 @@ func (s Set) held(e Entry) bool {
 	h, err := windows.CreateFile(name, windows.GENERIC_READ, windows.FILE_SHARE_READ|windows.FILE_SHARE_DELETE, nil,
 		windows.OPEN_EXISTING, windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
 	if err != nil {
-		return errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, windows.ERROR_LOCK_VIOLATION)
+		return kept(err)
 	}
 	_ = windows.CloseHandle(h)
 	return false
+}
+
+// kept reports whether another program keeps a file for itself.
+func kept(err error) bool {
+	return errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, windows.ERROR_LOCK_VIOLATION)
 }
 
 // verbatim writes a path so that it may have more than 260 characters.
