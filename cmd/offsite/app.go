@@ -59,6 +59,7 @@ func (a *app) verbs() []verb {
 		a.lsVerb(),
 		a.restoreVerb(),
 		a.checkVerb(),
+		a.acknowledgeVerb(),
 		a.doctorVerb(),
 		a.demoVerb(),
 		a.versionVerb(),
@@ -107,7 +108,7 @@ func (a *app) root(keep func(answer)) *cobra.Command {
 	for _, v := range a.verbs() {
 		root.AddCommand(v.command(keep))
 	}
-	root.AddCommand(a.keyVerbs(keep), a.storeVerbs(keep))
+	root.AddCommand(a.profileVerbs(keep), a.keyVerbs(keep), a.storeVerbs(keep))
 	return root
 }
 

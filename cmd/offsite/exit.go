@@ -77,6 +77,7 @@ var kinds = []struct {
 }{
 	{context.Canceled, exitFailed, "stopped before it was done; the next run continues"},
 	{uploader.ErrUnsettled, exitIncomplete, "the backup was written to while it was read: run again when it has finished"},
+	{uploader.ErrIncomplete, exitIncomplete, "the findings say what is missing; nothing was committed"},
 	{uploader.ErrUnreadable, exitIncomplete, "close the program that holds the files, or give this user the right to read them"},
 	{uploader.ErrRunning, exitFailed, "let it finish; it does the same work"},
 	{providers.ErrUnreachable, exitStore, "is the disk connected, or the network up? nothing stored is lost"},

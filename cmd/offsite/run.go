@@ -148,23 +148,39 @@ func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Se
 	if s.date == (config.Date{}) {
 		day = p.businessDate(set, a.now())
 	}
-	passed, report := p.judge(ctx, set, s.wait, a.now)
+	var expected time.Time
+	if s.date == (config.Date{}) { // a day that is named may be of any age
+		expected = p.expected(a.now())
+	}
+	passed, report := p.judgeSince(ctx, set, s.wait, a.now, expected)
 	for _, line := range report.Console() {
 		a.say("%s", line)
 	}
 	ans := runAnswer{Day: day.String(), Verdict: report.Verdict().String(), Files: int64(report.Totals().Files),
 		Bytes: report.Totals().Bytes, Findings: append([]verify.Finding{}, report.Findings()...), Stores: []storeAnswer{}}
 	if report.Verdict() == verify.Incomplete {
+		if err := p.keepNames(report.Console()); err != nil {
+			a.say("%v", err)
+		}
 		return ans, set, fail(exitIncomplete, errors.New("the set is incomplete; nothing was committed"), "the findings say what is missing")
 	}
+	pass, err := p.observer(passed, day)
+	if err != nil {
+		return ans, set, err
+	}
 	bar := a.newBar("reading")
-	res, err := uploader.Run(ctx, a.uploadConfig(p, targets, day, s.all, bar), passed)
+	upload := a.uploadConfig(p, targets, day, s.all, bar)
+	upload.Observer = pass
+	res, err := uploader.Run(ctx, upload, passed)
 	bar.done()
 	a.tellFiles(res)
 	if len(res.Stores) > 0 && (err == nil || errors.Is(err, uploader.ErrNothingNew)) {
 		if terr := p.trimNear(); terr != nil {
 			a.say("%v", terr)
 		}
+	}
+	if kerr := a.concluded(p, pass, report.Console(), res, err); kerr != nil {
+		a.say("%v", kerr) // the day is stored all the same
 	}
 	ans.take(res, down, p.calendar.Zone())
 	err = outcome(res, down, err)
@@ -222,6 +238,7 @@ func (r *runAnswer) take(res uploader.Result, down []storeDown, zone *time.Locat
 		r.Verdict = res.Verdict
 	}
 	r.Read, r.New = res.Read, res.New
+	r.Findings = append(r.Findings, res.Findings...)
 	for _, s := range res.Stores {
 		one := storeAnswer{Name: s.Name, Sent: s.Bytes, Packs: s.Packs, Raised: s.Raised}
 		if s.Ref.Key != "" {

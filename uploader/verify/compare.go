@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -21,11 +22,12 @@ type comparison struct {
 	changed []pair   // files with other content than in the last clean set
 	rested  []record // files with the same content, as they were
 
-	settled   int             // files of the last clean set that were written once
-	gained    int             // new images and documents
-	rewritten int             // settled files that changed or vanished
-	held      map[uint64]bool // contents that gone and changed files had: whether they are still there
-	known     map[uint64]bool // contents of fresh files: whether the last clean set had them
+	restless  map[[4]byte]bool // kinds of files that are rewritten now and then
+	settled   int              // files of the last clean set that were written once
+	gained    int              // new images and documents
+	rewritten int              // settled files that changed or vanished
+	held      map[uint64]bool  // contents that gone and changed files had: whether they are still there
+	known     map[uint64]bool  // contents of fresh files: whether the last clean set had them
 }
 
 // pair is one file then and now.
@@ -102,11 +104,39 @@ func (c *comparison) match() {
 		c.gone = append(c.gone, o)
 		k++
 	}
+	c.weigh()
+}
+
+// weigh finds the kinds of files that are rewritten now and then, and counts the
+// files that are not.
+func (c *comparison) weigh() {
+	type count struct{ seen, changes int }
+	kinds := make(map[[4]byte]*count)
+	old := c.pass.history.clean
 	for i := range old.len() {
-		if o := old.at(i); o.settled() {
+		o := old.at(i)
+		k := kinds[o.kind]
+		if k == nil {
+			k = new(count)
+			kinds[o.kind] = k
+		}
+		k.seen += int(o.seen)
+		k.changes += int(o.changes)
+	}
+	c.restless = make(map[[4]byte]bool)
+	for kind, k := range kinds {
+		c.restless[kind] = k.changes*restless > k.seen
+	}
+	for i := range old.len() {
+		if o := old.at(i); c.still(&o) {
 			c.settled++
 		}
 	}
+}
+
+// still says whether a file counts as written once.
+func (c *comparison) still(o *record) bool {
+	return o.settled() && (o.once() || !c.restless[o.kind])
 }
 
 // count carries on how often the file was seen and how often it changed.
@@ -183,16 +213,29 @@ func (c *comparison) harm(o *record, n *record) string {
 		return ""
 	case n.state >= structure.Short && (o.state == structure.Sound || lost):
 		return n.format.String() + " is not whole any more"
-	case n.state == structure.Unknown && o.state == structure.Sound && n.noise >= noisy:
-		return o.format.String() + " has become noise"
-	case n.size >= slack && o.dataEnd-n.dataEnd > max(slack, o.dataEnd*hollow/100) && n.size >= o.size:
-		return "its end has become zeros"
+	case n.state == structure.Unknown && o.state == structure.Sound && (o.format != structure.Text || n.noise >= noisy):
+		return "it is no " + o.format.String() + " any more"
+	case n.state == structure.Unknown && n.head >= headNoise && int(n.head)-int(o.head) >= headRise:
+		return "its first bytes have become noise"
 	case n.state == structure.Sound && o.format != n.format:
 		return ""
+	case n.size-n.dataEnd > max(slack, n.size*hollow/100) && o.size-o.dataEnd < o.size*hollow/200:
+		return "its end has become zeros"
+	}
+	return c.noise(o, n)
+}
+
+// loss says why a file that stands under the same path as before has lost data.
+func (c *comparison) loss(o, n *record) string {
+	switch {
+	case n.flags&flagLooked == 0 || o.flags&flagLooked == 0 || n.state == structure.Sound && o.format != n.format:
+		return ""
+	case o.dataEnd-n.dataEnd > max(slack, o.dataEnd*hollow/100) && n.size >= o.size:
+		return "its end has become zeros"
 	case n.state == structure.Unknown && !o.once() && o.format != structure.Text && o.size-n.size > max(slack, o.size*shrunk/100):
 		return "it has become shorter"
 	}
-	return c.noise(o, n)
+	return ""
 }
 
 // noisy is a share of random blocks, per thousand, that no text or table has.
@@ -200,7 +243,7 @@ const noisy = 500
 
 // noise compares the blocks of a file with what they were.
 func (c *comparison) noise(o, n *record) string {
-	if (n.format.WriteOnce() && n.state == structure.Sound && n.format != structure.DICOM && n.format != structure.TIFF) || n.format.Archive() && n.state == structure.Sound {
+	if (n.format.WriteOnce() && n.state == structure.Sound && n.format != structure.DICOM && n.format != structure.TIFF) || n.format.Archive() && n.format != structure.Tape && n.state == structure.Sound {
 		return "" // packed data is noise anyway, and its structure was followed
 	}
 	samples := int(max(n.size/structure.BlockSize, 1))
@@ -209,7 +252,7 @@ func (c *comparison) noise(o, n *record) string {
 		return "blocks have become noise"
 	}
 	mean := (int(n.mean) - int(o.mean)) / 256
-	if mean >= meanRise && samples >= meanSamples || mean >= 2*meanRise {
+	if mean >= meanRise && samples >= meanSamples || mean >= 2*meanRise && samples > 1 {
 		return "its blocks look more like noise than before"
 	}
 	return ""
@@ -221,7 +264,7 @@ func (c *comparison) damage() {
 	var base, details []string
 	for _, p := range c.changed {
 		n := c.rec(p.now)
-		why := c.harm(&p.old, n)
+		why := cmp.Or(c.harm(&p.old, n), c.loss(&p.old, n))
 		if why == "" {
 			n.base = min(n.noise, p.old.base+noiseDrift)
 			continue
@@ -280,13 +323,13 @@ func (c *comparison) rewrites() {
 	var details []string
 	changed, vanished := 0, 0
 	for _, p := range c.changed {
-		if p.old.settled() && !c.moved(&p.old) {
+		if c.still(&p.old) && !c.moved(&p.old) {
 			changed++
 			details = c.name(details, p.now, "was rewritten")
 		}
 	}
 	for i := range c.gone {
-		if o := &c.gone[i]; o.settled() && !o.format.Archive() && !c.moved(o) {
+		if o := &c.gone[i]; c.still(o) && !o.format.Archive() && !c.moved(o) {
 			vanished++
 		}
 	}

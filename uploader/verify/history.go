@@ -71,7 +71,7 @@ type record struct {
 	state         structure.State
 	noise, mean   uint16 // per mille; in 256ths
 	base          uint16 // the noise that is usual for it
-	flags         uint8
+	flags, head   uint8  // head: different values in the first bytes
 }
 
 // The flags of a record.
@@ -82,7 +82,7 @@ const (
 )
 
 const (
-	recordLen  = 16 + 16 + 8 + 4 + 4 + 8 + 8 + 4 + 6 + 1 + 5 // the last five are reserved
+	recordLen  = 16 + 16 + 8 + 4 + 4 + 8 + 8 + 4 + 6 + 2 + 4 // the last four are reserved
 	maxHistory = 4 << 30
 )
 
@@ -99,7 +99,7 @@ func (r *record) encode(b []byte) []byte {
 	b = le.AppendUint16(b, r.noise)
 	b = le.AppendUint16(b, r.mean)
 	b = le.AppendUint16(b, r.base)
-	return append(b, r.flags, 0, 0, 0, 0, 0)
+	return append(b, r.flags, r.head, 0, 0, 0, 0)
 }
 
 func decodeRecord(b []byte) (r record) {
@@ -111,7 +111,8 @@ func decodeRecord(b []byte) (r record) {
 	copy(r.folder[:], b[44:])
 	r.size, r.dataEnd = int64(le.Uint64(b[48:])), int64(le.Uint64(b[56:]))
 	r.seen, r.changes, r.format, r.state = b[64], b[65], structure.Format(b[66]), structure.State(b[67])
-	r.noise, r.mean, r.base, r.flags = le.Uint16(b[68:]), le.Uint16(b[70:]), le.Uint16(b[72:]), b[74]
+	r.noise, r.mean, r.base = le.Uint16(b[68:]), le.Uint16(b[70:]), le.Uint16(b[72:])
+	r.flags, r.head = b[74], b[75]
 	return r
 }
 
@@ -197,6 +198,9 @@ func (h *History) parse(b []byte) {
 
 // save writes the history so that a crash leaves the old or the new one whole.
 func (h *History) save() error {
+	if h.file == "" {
+		return nil
+	}
 	text, err := json.Marshal(h.head)
 	if err != nil {
 		return fmt.Errorf("write history of checks: %w", err)
@@ -246,6 +250,19 @@ func (h *History) Clean() string {
 	}
 	return h.head.Clean.Day
 }
+
+// Written returns when the last clean set was written, by its files, and when it was
+// judged.
+func (h *History) Written() (written, judged time.Time) {
+	if h.head.Clean == nil {
+		return time.Time{}, time.Time{}
+	}
+	return h.head.Clean.Newest, h.head.Clean.Judged
+}
+
+// Empty returns a history that knows of no set. It can be compared with, and is
+// never saved.
+func (h *History) Empty() *History { return &History{key: h.key} }
 
 // Last returns the day and the verdict of the last set that was read whole; the
 // day is "" if there was none.

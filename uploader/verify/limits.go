@@ -52,14 +52,20 @@ const (
 	// meanSamples is how many samples an average needs to be worth comparing.
 	meanSamples = 8
 
+	// headNoise is how many different values the first 512 bytes of a file must hold to
+	// be noise, and headRise how many fewer they must have held before: random bytes
+	// hold 221, headers of databases below 120.
+	headNoise = 195
+	headRise  = 40
+
 	// shrunk is by which part, in percent, a database whose format is not known may
 	// become shorter. Databases give no room back but in maintenance.
 	shrunk = 1
 	// hollow is which part, in percent, of what a file held may have become zeros at its
 	// end: a full disk leaves a file of the right length that was never filled.
 	hollow = 2
-	// slack is below how many bytes neither is looked at.
-	slack = 64 << 10
+	// slack is below how many bytes neither is looked at: one page.
+	slack = 4 << 10
 	// archiveShrunk is how much smaller, in percent, an archive may be than the one
 	// before it. They pack the same data every day; less than half is another thing.
 	archiveShrunk = 50
@@ -72,12 +78,18 @@ const (
 	// lostShare is from which share of all files, in percent, the set is not whole.
 	lostShare = 20
 
-	// gainSets is how many clean sets must have shown new images or documents before
-	// none at all is remarkable, and gainLeast how many the poorest of them must have
-	// had: with eight in the poorest of twenty days, none comes up by chance less than
-	// once in ten thousand days.
-	gainSets  = 20
-	gainLeast = 8
+	// gainSets is of how many clean sets the new images and documents are counted,
+	// gainLeast of how many at least, and gainExpected how many must have been due on
+	// average since the last came before it is remarkable that there are none: when
+	// eight are due, none come by chance on one day in 3,000.
+	gainSets     = 20
+	gainLeast    = 10
+	gainExpected = 8
+	// lastSound is how rare, one in so many, files of a kind that end too early must be
+	// before the one that was written last counts as cut short, and lastKnown of how
+	// many files that must be known.
+	lastSound = 200
+	lastKnown = 20
 	// staleOdds is how unlikely, as one in so many, it must be that files which change
 	// every day all rest while others change.
 	staleOdds = 10_000
@@ -88,9 +100,14 @@ const (
 	// settledSeen is after how many clean sets a file that never changed counts as
 	// written once, where neither its format nor its name says so.
 	settledSeen = 5
+	// restless is the share, one in so many, of sets in which files of a kind may have
+	// changed for the others of the kind to count as written once: tables that rest for
+	// weeks are tables still.
+	restless = 200
 
-	// freeShare and freeLeast: below one per thousand and 64 MiB of free space the disk
-	// was full while the backup was written, whatever came of it.
+	// A disk with less room than freeBase and one thousandth of the set was full while
+	// the backup was written, whatever came of it; with freeLeast it never was.
+	freeBase  = 1 << 20
 	freeShare = 1000
 	freeLeast = 64 << 20
 

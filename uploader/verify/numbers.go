@@ -122,7 +122,7 @@ func (c *comparison) archives() {
 		case n.state == structure.Short && o.state == structure.Sound:
 			n.flags |= flagLost
 			c.cut(i)
-		case why != "" && !n.format.Archive() || why != "" && n.state == structure.Broken:
+		case why != "" && (!n.format.Archive() || n.format == structure.Tape || n.state == structure.Broken):
 			n.flags |= flagLost
 			c.report.Add(Finding{
 				Check: "damaged", Level: LevelSuspect, Count: 1,
@@ -164,30 +164,18 @@ func (c *comparison) companion(i int, length int64) {
 	}
 }
 
-// broken counts new files that are not what their format demands.
-func (c *comparison) broken() {
-	type rate struct{ had, bad, fresh, broken int }
+// rate is how files of one kind were and are.
+type rate struct{ had, bad int }
+
+// rates counts, for every kind of which a file is new or changed, how many there
+// were and how many of them were not sound.
+func (c *comparison) rates() map[[4]byte]*rate {
 	kinds := make(map[[4]byte]*rate)
-	of := func(k [4]byte) *rate {
-		if kinds[k] == nil {
-			kinds[k] = new(rate)
-		}
-		return kinds[k]
-	}
-	var details []string
-	fresh := 0
 	for _, i := range c.fresh {
-		n := c.rec(i)
-		if n.state == structure.Unknown || c.known[short(n.content)] {
-			continue
-		}
-		fresh++
-		k := of(n.kind)
-		k.fresh++
-		if n.state >= structure.Short {
-			k.broken++
-			details = c.name(details, i, "is not a sound "+n.format.String()+" file")
-		}
+		kinds[c.rec(i).kind] = new(rate)
+	}
+	for _, p := range c.changed {
+		kinds[c.rec(p.now).kind] = new(rate)
 	}
 	for i, old := 0, c.pass.history.clean; i < old.len(); i++ {
 		if o := old.at(i); kinds[o.kind] != nil && o.state != structure.Unknown {
@@ -197,10 +185,26 @@ func (c *comparison) broken() {
 			}
 		}
 	}
-	bad, usual := 0, 0.0
-	for _, k := range kinds {
-		bad += k.broken
-		usual += float64(k.fresh) * float64(k.bad) / float64(max(k.had, 1))
+	return kinds
+}
+
+// broken counts new files that are not what their format demands.
+func (c *comparison) broken() {
+	kinds := c.rates()
+	var details []string
+	fresh, bad, usual := 0, 0, 0.0
+	for _, i := range c.fresh {
+		n := c.rec(i)
+		if n.state == structure.Unknown || c.known[short(n.content)] {
+			continue
+		}
+		fresh++
+		k := kinds[n.kind]
+		usual += float64(k.bad) / float64(max(k.had, 1))
+		if n.state >= structure.Short {
+			bad++
+			details = c.name(details, i, "is not a sound "+n.format.String()+" file")
+		}
 	}
 	limit := newBroken + int(math.Ceil(usual+3*math.Sqrt(usual)))
 	if bad > limit && bad*100 > fresh*newBrokenShare {
@@ -212,24 +216,55 @@ func (c *comparison) broken() {
 		})
 		c.report.AddDetail(details...)
 	}
+	c.lastWritten(kinds)
+}
+
+// lastWritten looks at the file that was written last: where a copy was stopped,
+// that one ends too early.
+func (c *comparison) lastWritten(kinds map[[4]byte]*rate) {
+	last, newest := -1, int64(0)
+	for _, i := range c.order {
+		if t := c.pass.set.At(i).ModTime; t > newest {
+			last, newest = i, t
+		}
+	}
+	if last < 0 {
+		return
+	}
+	n := c.rec(last)
+	k := kinds[n.kind]
+	if k == nil || k.had < lastKnown || k.bad*lastSound > k.had {
+		return
+	}
+	if n.state == structure.Short || n.size == 0 {
+		c.cut(last)
+	}
 }
 
 // gains notices when images and documents stop to arrive.
 func (c *comparison) gains() {
 	past := c.pass.history.head.Gained
-	if c.gained > 0 || len(past) < gainSets {
+	sets := 1 // without any, this one included
+	for len(past) > 0 && past[len(past)-1] == 0 {
+		past = past[:len(past)-1]
+		sets++
+	}
+	if c.gained > 0 || len(past) < gainLeast {
 		return
 	}
-	least := past[0]
+	sum := 0
 	for _, n := range past {
-		least = min(least, n)
+		if n == 0 {
+			return // days without any are usual here
+		}
+		sum += n
 	}
-	if least < gainLeast {
+	if sum*sets < gainExpected*len(past) {
 		return
 	}
 	c.report.Add(Finding{
 		Check: "no-new-files", Level: LevelSuspect,
-		Measured: "no new image or document", Limit: fmt.Sprintf("each of the last %d sets had at least %d", len(past), least),
+		Measured: "no new image or document in " + plural(sets, "set"), Limit: fmt.Sprintf("%d in each set before, on average", sum/len(past)),
 		Remedy: "look whether the backup program still copies the folders of images (in EXACT: Backup sub-directories)",
 	})
 }
@@ -266,7 +301,7 @@ func (r *record) busy() bool {
 
 // back notices a set that is older than the last clean one.
 func (c *comparison) back() {
-	was, is := c.pass.history.head.Clean.Newest, c.pass.set.Newest()
+	was, is := c.pass.history.head.Clean.Newest, written(c.pass.set)
 	if was.IsZero() || is.IsZero() || len(c.changed)+len(c.fresh) == 0 || !is.Before(was.Add(-clockBack)) {
 		return
 	}

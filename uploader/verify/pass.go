@@ -91,6 +91,9 @@ func folderOf(name string) string {
 // new date every day are of one line.
 func lineOf(name string) string {
 	var b strings.Builder
+	for _, day := range [...]string{"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"} {
+		name = strings.ReplaceAll(name, day, "000000")
+	}
 	for i := 0; i < len(name); {
 		end, digits := i, 0
 		for j := i; j < len(name) && strings.IndexByte("0123456789-_.:", name[j]) >= 0; j++ {
@@ -138,7 +141,7 @@ func (l *look) Close() error {
 	r := &l.pass.now[l.entry]
 	r.format, r.state = res.Format, res.State
 	r.noise, r.mean, r.dataEnd = uint16(res.Profile.Noise), uint16(res.Profile.Mean), res.Profile.DataEnd
-	r.base = r.noise
+	r.base, r.head = r.noise, uint8(min(res.Profile.Head, 255))
 	r.flags |= flagLooked
 	if res.DataLength > 0 {
 		l.pass.mu.Lock()
@@ -185,7 +188,7 @@ func (p *Pass) Save(verdict Verdict, judged time.Time) error {
 		records = append(records, p.now[i])
 	}
 	t := p.set.Totals()
-	head := &setHead{Day: p.day, Judged: judged.UTC(), Newest: p.set.Newest().UTC(), Verdict: verdict, Files: t.Files, Bytes: t.Bytes,
+	head := &setHead{Day: p.day, Judged: judged.UTC(), Newest: written(p.set).UTC(), Verdict: verdict, Files: t.Files, Bytes: t.Bytes,
 		New: p.sum.gained, Changed: p.sum.rewritten}
 	h.last, h.head.Last = newTable(records), head
 	if verdict == Clean {
@@ -214,6 +217,6 @@ func (p *Pass) carry(r *record) {
 		return
 	}
 	r.format, r.state, r.noise, r.mean, r.dataEnd = old.format, old.state, old.noise, old.mean, old.dataEnd
-	r.base = old.noise
+	r.base, r.head = old.noise, old.head
 	r.flags |= old.flags & flagLooked
 }

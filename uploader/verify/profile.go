@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"offsite/uploader/source"
+	"offsite/uploader/verify/evidence"
 )
 
 // The limits of a profile. The built-in ones use a tenth of each.
@@ -38,8 +39,10 @@ type Profile struct {
 	quiet                       time.Duration
 	minFiles                    int
 	minBytes                    int64
-	exclude                     []source.Pattern
+	exclude, last               []source.Pattern
 	rules                       []rule
+	evidence                    evidence.Spec
+	missing                     Level // of evidence that is not there
 }
 
 // rule is something that is looked for.
@@ -85,28 +88,39 @@ func Builtins() []string {
 
 // Builtin returns a built-in profile.
 func Builtin(name string) (Profile, error) {
-	if !slices.Contains(Builtins(), name) {
-		return Profile{}, fmt.Errorf("find profile: %.40q is not one of %s", name, strings.Join(Builtins(), ", "))
-	}
-	data, err := builtin.ReadFile("profiles/" + name + ".yaml")
+	data, err := BuiltinText(name)
 	if err != nil {
-		return Profile{}, fmt.Errorf("find profile: %w", err)
+		return Profile{}, err
 	}
 	return ParseProfile(data)
 }
 
+// BuiltinText returns the text of a built-in profile, to be copied and changed.
+func BuiltinText(name string) ([]byte, error) {
+	if !slices.Contains(Builtins(), name) {
+		return nil, fmt.Errorf("find profile: %.40q is not one of %s", name, strings.Join(Builtins(), ", "))
+	}
+	data, err := builtin.ReadFile("profiles/" + name + ".yaml")
+	if err != nil {
+		return nil, fmt.Errorf("find profile: %w", err)
+	}
+	return data, nil
+}
+
 // profileFile is the text form.
 type profileFile struct {
-	Name        string     `yaml:"name"`
-	Title       string     `yaml:"title"`
-	Quiet       duration   `yaml:"quiet"`
-	MinFiles    int        `yaml:"min_files"`
-	MinBytes    size       `yaml:"min_bytes"`
-	Exclude     []string   `yaml:"exclude"`
-	Required    []ruleFile `yaml:"required"`
-	Optional    []ruleFile `yaml:"optional"`
-	Proves      string     `yaml:"proves"`
-	CannotProve string     `yaml:"cannot_prove"`
+	Name        string        `yaml:"name"`
+	Title       string        `yaml:"title"`
+	Quiet       duration      `yaml:"quiet"`
+	MinFiles    int           `yaml:"min_files"`
+	MinBytes    size          `yaml:"min_bytes"`
+	Exclude     []string      `yaml:"exclude"`
+	Last        []string      `yaml:"last"`
+	Required    []ruleFile    `yaml:"required"`
+	Optional    []ruleFile    `yaml:"optional"`
+	Evidence    *evidenceFile `yaml:"evidence"`
+	Proves      string        `yaml:"proves"`
+	CannotProve string        `yaml:"cannot_prove"`
 }
 
 type ruleFile struct {
@@ -150,12 +164,15 @@ func parseProfile(data []byte) (Profile, error) {
 	if p.minFiles < 0 {
 		return Profile{}, errors.New("min_files is negative")
 	}
-	if len(f.Exclude) > source.MaxPatterns || len(f.Required)+len(f.Optional) > MaxRules {
+	if len(f.Exclude) > source.MaxPatterns || len(f.Last) > MaxMatch || len(f.Required)+len(f.Optional) > MaxRules {
 		return Profile{}, errors.New("too many patterns or rules")
 	}
 	var err error
 	if p.exclude, err = parseMatch(f.Exclude, false); err != nil {
 		return Profile{}, fmt.Errorf("exclude: %w", err)
+	}
+	if p.last, err = parseMatch(f.Last, false); err != nil {
+		return Profile{}, fmt.Errorf("last: %w", err)
 	}
 	seen := map[string]bool{}
 	for _, list := range []struct {
@@ -172,6 +189,11 @@ func parseProfile(data []byte) (Profile, error) {
 			}
 			seen[rf.ID] = true
 			p.rules = append(p.rules, r)
+		}
+	}
+	if f.Evidence != nil {
+		if p.evidence, p.missing, err = f.Evidence.spec(); err != nil {
+			return Profile{}, fmt.Errorf("evidence: %w", err)
 		}
 	}
 	return p, nil

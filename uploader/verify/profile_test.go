@@ -13,7 +13,7 @@ import (
 
 func TestBuiltinProfilesAreWhole(t *testing.T) {
 	t.Parallel()
-	if got, want := verify.Builtins(), []string{"exact", "generic", "macpractice", "opendental"}; !slices.Equal(got, want) {
+	if got, want := verify.Builtins(), []string{"dentrix", "eaglesoft", "exact", "generic", "macpractice", "opendental", "robocopy", "sqlserver-bak", "veeam-chain"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	doc, err := os.ReadFile("CHECKS.md")

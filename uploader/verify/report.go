@@ -147,8 +147,8 @@ func (r Report) Findings() []Finding {
 // They belong in no log, record or answer for programs.
 func (r Report) Console() []string { return slices.Clone(r.console) }
 
-// Add adds a finding. It can only lower the verdict.
-func (r *Report) Add(f Finding) { r.findings = append(slices.Clip(r.findings), f) }
+// Add adds findings. They can only lower the verdict.
+func (r *Report) Add(f ...Finding) { r.findings = append(slices.Clip(r.findings), f...) }
 
 // AddDetail adds lines for the console, which may name files.
 func (r *Report) AddDetail(lines ...string) {

@@ -55,6 +55,14 @@ type Options struct {
 	// Finished says that the backup program itself has told that it is done: it
 	// started this run as its last step. Then no quiet period is asked for.
 	Finished bool
+	// Expected is the time that a backup of the day cannot be older than. Zero: none
+	// is due.
+	Expected time.Time
+	// Zone is that of the PC that writes the backup program's log. nil: this PC's.
+	Zone *time.Location
+	// Free returns how much room is left on the disk that holds path. nil: the check is
+	// left out.
+	Free func(path string) (uint64, error)
 }
 
 // Judge applies a profile to a set. The Passed is valid unless the report's
@@ -76,6 +84,10 @@ func Judge(ctx context.Context, set source.Set, profile Profile, opt Options) (P
 	default:
 		j.content()
 		j.settled(opt)
+		j.due(opt.Expected)
+		j.evidence(opt)
+		j.last()
+		j.room(opt.Free)
 		j.entries(ctx, opt.Now)
 		j.kinds()
 	}
@@ -145,6 +157,79 @@ func (j *judge) settled(opt Options) {
 		Limit:    fmt.Sprintf("quiet for %v", quiet),
 		Remedy:   "start offsite as the last step of the backup with --wait 0s, or let it wait",
 	})
+}
+
+// due notices that nothing at all has changed since a backup was due.
+func (j *judge) due(expected time.Time) {
+	newest := written(j.set)
+	if expected.IsZero() || newest.IsZero() || !newest.Before(expected) {
+		return
+	}
+	j.add(Finding{
+		Check: "unchanged", Level: LevelIncomplete,
+		Measured: fmt.Sprintf("nothing written for %v", expected.Sub(newest).Round(time.Hour)), Limit: "a backup of the day",
+		Remedy: "look whether the backup program ran: nothing in the source is newer than the last one",
+	})
+}
+
+// last looks at the file that the backup program writes at the end of every run: it
+// must not be older than the rest.
+func (j *judge) last() {
+	if len(j.profile.last) == 0 {
+		return
+	}
+	var mark, newest int64
+	for e := range j.set.Entries() {
+		switch {
+		case e.Type != source.TypeFile:
+		case slices.ContainsFunc(j.profile.last, func(p source.Pattern) bool { return p.Match(j.set.Within(e), false) }):
+			mark = max(mark, e.ModTime)
+		default:
+			newest = max(newest, e.ModTime)
+		}
+	}
+	if late := time.Duration(newest - mark); mark == 0 || late > logSlack {
+		j.add(Finding{
+			Check: "last", Level: LevelIncomplete,
+			Measured: fmt.Sprintf("what the backup program writes last is %v older than the rest", late.Round(time.Second)), Limit: logSlack.String(),
+			Remedy: "the backup was stopped, or still runs: wait, or let it run again",
+		})
+	}
+}
+
+// room notices a disk that was full when the backup was written.
+func (j *judge) room(free func(string) (uint64, error)) {
+	if free == nil {
+		return
+	}
+	limit := min(freeLeast, freeBase+uint64(j.set.Totals().Bytes)/freeShare)
+	for _, r := range j.set.Roots() {
+		left, err := free(r.Resolved)
+		if err != nil || left >= limit {
+			continue
+		}
+		j.add(Finding{
+			Check: "room", Level: LevelSuspect,
+			Measured: fmt.Sprintf("%d bytes left on the disk of the backup", left), Limit: fmt.Sprintf("%d bytes", limit),
+			Remedy: "make room, and let the backup run again: a disk that is full cuts off what is written last",
+		})
+		return
+	}
+}
+
+// written is the newest modification time of any file. A set's own newest change
+// also counts when files were copied, which says nothing about what is in them.
+func written(set source.Set) time.Time {
+	var newest int64
+	for e := range set.Entries() {
+		if e.Type == source.TypeFile {
+			newest = max(newest, e.ModTime)
+		}
+	}
+	if newest == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, newest)
 }
 
 // entries looks at every entry once: for what cannot be read, for times in the

@@ -31,7 +31,16 @@ type Disk struct {
 	Marker string `yaml:"marker"`
 }
 
+// ProfileIsFile says whether the profile is named by the path of a file rather than by
+// the name of a built-in one.
+func (s *Source) ProfileIsFile() bool { return strings.ContainsAny(s.Profile, `./\`) }
+
 func (s *Source) resolve(abs func(*Path)) {
+	if s.ProfileIsFile() {
+		path := Path(s.Profile)
+		abs(&path)
+		s.Profile = string(path)
+	}
 	abs(&s.Live)
 	for _, list := range [][]Path{s.Folders, s.Also} {
 		for i := range list {
@@ -45,7 +54,9 @@ func (s *Source) check(d *decoder) {
 	if !namePattern.MatchString(s.Name) {
 		d.problemAt("source.name", fmt.Sprintf("%q is not a name", s.Name), nameHint)
 	}
-	d.oneOf("source.profile", "profile", s.Profile, verify.Builtins())
+	if !s.ProfileIsFile() {
+		d.oneOf("source.profile", "profile", s.Profile, verify.Builtins())
+	}
 	var kinds []string
 	for _, k := range source.Kinds() {
 		kinds = append(kinds, string(k))

@@ -136,6 +136,9 @@ func (c *Checker) Result() Result {
 		c.begin()
 	}
 	r := Result{Format: c.format, Profile: c.sample.profile(c.view.size)}
+	if len(c.view.head) >= headSample {
+		r.Profile.Head = distinct(c.view.head[:headSample])
+	}
 	switch {
 	case c.view.size == 0 || c.off != c.view.size:
 	case c.bad:
