@@ -1,6 +1,7 @@
 package uploader
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -281,6 +282,7 @@ func (r *run) writeLeases(ctx context.Context, t *target, snapshots []manifest.S
 	if len(t.leased) == 0 && len(snapshots) == 0 {
 		return nil
 	}
+	slices.SortFunc(t.leased, func(a, b manifest.ObjectLease) int { return bytes.Compare(a.Pin.Name[:], b.Pin.Name[:]) })
 	rec := manifest.LeaseRecord{Format: manifest.FormatVersion, Repository: r.cfg.Key.Repository, Source: r.cfg.Source,
 		PC: r.cfg.Key.PC, Time: manifest.At(r.now), Objects: t.leased, Snapshots: snapshots}
 	t.leased = nil

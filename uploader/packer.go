@@ -3,6 +3,8 @@ package uploader
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"offsite/manifest/pack"
@@ -107,7 +109,7 @@ func (p *packer) builder(ctx context.Context, class pack.Class) (*pack.Builder, 
 		var at *pack.Builder
 		if len(p.open) >= packsFilling {
 			for b, o := range p.open {
-				if at == nil || o.Len() > at.Len() {
+				if at == nil || o.Len() > at.Len() || o.Len() == at.Len() && b.compare(fullest) < 0 {
 					fullest, at = b, o
 				}
 			}
@@ -166,14 +168,15 @@ func (p *packer) ship(ctx context.Context, stores mask, b *pack.Builder) error {
 	return p.deliver(ctx, stores, s)
 }
 
-// flush sends every open pack off, full or not.
+// flush sends every open pack off, full or not, in an order that depends on nothing
+// but what is in them.
 func (p *packer) flush(ctx context.Context) error {
 	p.mu.Lock()
 	open := p.open
 	p.open = make(map[bin]*pack.Builder)
 	p.mu.Unlock()
-	for b, o := range open {
-		if err := p.ship(ctx, b.stores, o); err != nil {
+	for _, b := range slices.SortedFunc(maps.Keys(open), bin.compare) {
+		if err := p.ship(ctx, b.stores, open[b]); err != nil {
 			return err
 		}
 	}

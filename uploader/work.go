@@ -1,8 +1,11 @@
 package uploader
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"offsite/manifest/pack"
@@ -49,6 +52,10 @@ type worker struct {
 type bin struct {
 	class  pack.Class
 	stores mask
+}
+
+func (b bin) compare(o bin) int {
+	return cmp.Or(cmp.Compare(b.class, o.class), cmp.Compare(b.stores, o.stores))
 }
 
 func (r *run) newWorker() *worker {
@@ -133,9 +140,9 @@ func (w *worker) chunk(ctx context.Context, class pack.Class, id pack.ChunkID, p
 
 // flush empties every encoder into the packer.
 func (w *worker) flush(ctx context.Context) error {
-	for b, e := range w.encoders {
+	for _, b := range slices.SortedFunc(maps.Keys(w.encoders), bin.compare) {
 		for {
-			f, ok := e.Flush()
+			f, ok := w.encoders[b].Flush()
 			if !ok {
 				break
 			}
