@@ -2,10 +2,13 @@ package azure_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -91,13 +94,17 @@ func (o office) setUp() {
 	}
 }
 
+// longestLease is what the manager of an office gives at most: a little more than the
+// longest class of the default policy.
+const longestLease = 8 * 366 * day
+
 // as is the store's configuration for a role.
 func (o office) as(role providers.Role) azure.Config {
 	cfg := o.cfg.Store
 	cfg.Token = tokenOf(role)
 	cfg.Versions = cfg.Leases == azure.LeaseManaged
 	if role == providers.RoleManager {
-		cfg.Leases, cfg.MaxLease = azure.LeaseManager, 400*day
+		cfg.Leases, cfg.MaxLease = azure.LeaseManager, longestLease
 	}
 	return cfg
 }
@@ -316,6 +323,28 @@ func TestAnOldContainerIsTold(t *testing.T) {
 	wrong := wrongOf(settings)
 	if wrong["immutability by version"] != providers.StateWrong || wrong["default retention"] != providers.StateWrong || len(wrong) != 2 {
 		t.Errorf("after setup: %v", wrong)
+	}
+}
+
+// Terraform names the rule as the program does, so that each finds the other's right.
+func TestTerraformNamesTheRuleAlike(t *testing.T) {
+	o := newOffice(t, officeOptions{leases: azure.LeaseManaged})
+	o.setUp()
+	text, err := os.ReadFile("../../examples/terraform/azure/main.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `"offsite${substr(sha256("${var.container}/"), 0, 16)}"`; !strings.Contains(string(text), want) {
+		t.Errorf("main.tf does not say %s", want)
+	}
+	if want := fmt.Sprintf(`"name":"offsite%x"`, sha256.Sum256([]byte(o.cfg.Store.Container+"/")))[:len(`"name":"offsite`)+16]; !strings.Contains(o.arm.Rules(), want+`"`) {
+		t.Errorf("the rules lack %s: %s", want, o.arm.Rules())
+	}
+	if _, err := exec.LookPath("terraform"); err != nil {
+		t.Skip("LEFT OUT, there is no terraform to check the format with")
+	}
+	if out, err := exec.Command("terraform", "fmt", "-check", "-diff", "../../examples/terraform/azure").CombinedOutput(); err != nil {
+		t.Errorf("terraform fmt: %v\n%s", err, out)
 	}
 }
 
