@@ -266,6 +266,9 @@ func (t *Trust) Refused() []Damaged { return t.refused }
 // PCs returns how many PCs are enrolled.
 func (t *Trust) PCs() int { return len(t.pcs) }
 
+// Key returns the public signing key of an enrolled PC.
+func (t *Trust) Key(pc string) (ed25519.PublicKey, error) { return t.key(pc) }
+
 func (t *Trust) key(signer string) (ed25519.PublicKey, error) {
 	k, ok := t.pcs[signer]
 	if !ok {

@@ -142,13 +142,11 @@ func ReadLeases(ctx context.Context, store *providers.Store, trust *Trust, sourc
 			return nil, after, nil, fmt.Errorf("list lease records: %w", err)
 		}
 		last = o.Key
-		data, err := store.Read(ctx, o.Key, o.Version)
-		if err != nil && !errors.Is(err, providers.ErrNotExist) && !errors.Is(err, providers.ErrCorrupt) {
-			return nil, after, nil, fmt.Errorf("read lease record %s: %w", o.Key, err)
-		}
-		var rec *LeaseRecord
-		if err == nil {
-			rec, err = parseLeases(data, source, trust)
+		rec, err := ReadLease(ctx, store, trust, o.Key, o.Version)
+		switch providers.KindOf(err) {
+		case nil, providers.ErrNotExist, providers.ErrCorrupt:
+		default:
+			return nil, after, nil, err
 		}
 		if err != nil {
 			bad = append(bad, Damaged{Key: o.Key, Err: err})
@@ -157,6 +155,20 @@ func ReadLeases(ctx context.Context, store *providers.Store, trust *Trust, sourc
 		recs = append(recs, *rec)
 	}
 	return recs, last, bad, nil
+}
+
+// ReadLease reads and checks the lease record at key.
+func ReadLease(ctx context.Context, store *providers.Store, trust *Trust, key string, v providers.Version) (*LeaseRecord, error) {
+	data, err := store.Read(ctx, key, v)
+	if err != nil {
+		return nil, fmt.Errorf("read lease record %s: %w", key, err)
+	}
+	source, _, _ := strings.Cut(strings.TrimPrefix(key, LeasePrefix), "/")
+	rec, err := parseLeases(data, source, trust)
+	if err != nil {
+		return nil, fmt.Errorf("read lease record %s: %w: %w", key, providers.ErrCorrupt, err)
+	}
+	return rec, nil
 }
 
 func parseLeases(data []byte, source string, trust *Trust) (*LeaseRecord, error) {
