@@ -69,9 +69,14 @@ func (c PolicyConfig) named(role providers.Role) []statement {
 	if user == "" || role == providers.RoleAdmin {
 		return nil
 	}
+	harmful := harmfulToObjects
+	if role != providers.RoleManager {
+		// Who put an object owns it and may lease it again, unless that is refused.
+		harmful = append([]string{"s3:PutObjectRetention"}, harmful...)
+	}
 	title := strings.ToUpper(string(role[:1])) + string(role[1:])
 	out := append(c.identity(role),
-		deny("OffsiteNoHarmToObjects", []string{c.arn() + "/*"}, nil, harmfulToObjects...),
+		deny("OffsiteNoHarmToObjects", []string{c.arn() + "/*"}, nil, harmful...),
 		deny("OffsiteNoHarmToBucket", []string{c.arn()}, nil, harmfulToBucket...))
 	for i := range out {
 		out[i].Sid += title
