@@ -113,7 +113,7 @@ func (p *practice) mustKeep(d time.Duration) {
 // canariesReport: the nights left them; now one kind is gone and the other stands.
 func (p *practice) canariesReport(own []manifest.Ref) {
 	p.Helper()
-	report, err := manifest.Canaries(p.Context(), p.store(restorer), own, p.layer.Now())
+	report, err := manifest.Canaries(p.Context(), p.store(restorer), own, p.layer.Now(), gcsadmin.DefaultFloor)
 	check(p, err)
 	if report.Gone == 0 || report.Kept == 0 || report.Missing != 0 || report.Removed.IsZero() {
 		p.Errorf("canaries: %+v", report)

@@ -29,7 +29,7 @@ func (l *Layer) makeBucket(r *request) answer {
 	if a := next.configure(wanted); a != nil {
 		return *a
 	}
-	plain, err := json.Marshal(map[string]string{"name": name, "location": wanted.text("location")})
+	plain, err := json.Marshal(map[string]string{"name": name})
 	if err != nil {
 		return refuse(http.StatusBadRequest, "parseError", "Parse Error")
 	}
@@ -38,7 +38,7 @@ func (l *Layer) makeBucket(r *request) answer {
 	if a.status != http.StatusOK || json.Unmarshal(a.body, &stored) != nil {
 		return a
 	}
-	next.there = true
+	next.there, next.location = true, wanted.text("location")
 	l.buckets[name] = next
 	return next.describe(a.header, stored)
 }
@@ -164,6 +164,9 @@ func (b *bucket) describe(header http.Header, stored fields) answer {
 		if value, ok := b.settings[name]; ok {
 			stored.set(name, value)
 		}
+	}
+	if b.location != "" {
+		stored.set("location", b.location)
 	}
 	stored.set("metageneration", strconv.FormatInt(b.metageneration, 10))
 	if b.locked {

@@ -66,6 +66,7 @@ type Layer struct {
 // bucket is what the emulator forgets about a bucket.
 type bucket struct {
 	settings       map[string]any // those of kept, as they were set
+	location       string
 	metageneration int64
 	rules          []rule
 	retention      time.Duration
