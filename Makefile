@@ -10,7 +10,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 # for its other transport, which offsite does not use: 13 MB less to carry.
 TAGS    := disable_grpc_modules
 
-.PHONY: build demo test check lint tools bench bench-retention bench-detect fuzz live cross clean
+.PHONY: build demo test check lint tools bench bench-retention bench-detect fuzz live wine cross clean
 
 build:
 	@CGO_ENABLED=0 $(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/offsite
@@ -65,6 +65,10 @@ fuzz:
 # its bucket, and is left out without it; see providers/CONTRACT.md.
 live:
 	$(GO) test -count=1 -timeout 60m -run '^TestLive' -v ./providers/...
+
+# The tests that are about Windows, under Wine; installs it where it is missing.
+wine:
+	@GO=$(GO) ./.ci/wine
 
 # The systems that practices run; `make test` builds one of each kind.
 TARGETS ?= linux/amd64 linux/arm64 windows/amd64 windows/arm64 darwin/amd64 darwin/arm64

@@ -354,8 +354,19 @@ func (d *doctor) reading(ctx context.Context) {
 
 // report looks at how the end of a backup is told.
 func (d *doctor) report() {
-	s := d.site.config.Source
-	if s.Done != "" {
+	if log := d.site.profile.Log(); log != "" {
+		f, err := os.Open(log)
+		if err == nil {
+			err = f.Close()
+		}
+		measured := "told by the log of the backup program"
+		if err != nil {
+			measured = oneLine(err)
+		}
+		d.judged("log", "end of the backup", err == nil, measured, "is the computer that holds the log on, and may "+d.answer.Account+" read it there?")
+		return
+	}
+	if d.site.config.Source.Done != "" {
 		d.add("log", "end of the backup", resultPass, "told by the file that source.done names", "")
 		return
 	}

@@ -73,6 +73,11 @@ func (p *site) settle(ctx context.Context, s saving, now func() time.Time) (sour
 		}
 		o.Done = done
 	}
+	if p.profile.Log() != "" {
+		o.Ended = func(_ context.Context, set source.Set) (time.Time, bool) {
+			return p.profile.Ended(set, now(), p.calendar.Zone())
+		}
+	}
 	return source.Wait(ctx, o)
 }
 
