@@ -23,7 +23,7 @@ var allowed = map[string]struct {
 	"providers/azure":                {[]string{"providers"}, "a driver knows the interface only"},
 	"providers/s3/internal/wire":     {[]string{"providers"}, "the way to the service knows the kinds of errors only"},
 	"providers/s3/s3admin":           {[]string{"providers", "providers/s3", "providers/s3/internal/wire"}, "an administrator knows the driver that others use"},
-	"providers/s3/s3sweep": {[]string{"providers", "providers/s3", "providers/s3/internal/wire"}, "the sweep of a bucket knows how it is reached"},
+	"providers/s3/s3sweep":           {[]string{"providers", "providers/s3", "providers/s3/internal/wire"}, "the sweep of a bucket knows how it is reached"},
 	"providers/providertest":         {[]string{"providers"}, "the contract knows the interface only"},
 	"providers/providertest/servers": {nil, "servers know nothing of what is kept in them"},
 
