@@ -83,3 +83,6 @@ func (m MonthDay) in(year int, month time.Month) Date {
 	last := first.AddDate(0, 1, -1).Day()
 	return Date{first.Year(), first.Month(), min(m.Day, last)}
 }
+
+// String returns the day as 12-31.
+func (m MonthDay) String() string { return fmt.Sprintf("%02d-%02d", int(m.Month), m.Day) }

@@ -103,6 +103,9 @@ func (p Plan) Explain() string {
 	return b.String()
 }
 
+// Day returns the date on which a moment lies where the practice is.
+func (p Plan) Day(t time.Time) Date { return DateOf(t.In(p.zone)) }
+
 // SoFar says in plain words what an open period has and what may still come.
 func (p Plan) SoFar(o Open) string {
 	has := "nothing clean yet, " + o.Why

@@ -56,6 +56,7 @@ func (a *app) verbs() []verb {
 		a.watchVerb(),
 		a.daysVerb(),
 		a.retentionVerb(),
+		a.holdVerb(),
 		a.lsVerb(),
 		a.restoreVerb(),
 		a.checkVerb(),

@@ -56,16 +56,19 @@ func (c checkAnswer) text(w io.Writer) {
 func (a *app) checkVerb() verb {
 	var unlock keyFlags
 	depth := "objects"
+	note := false
 	return verb{
-		use: "check [--depth records|objects|bytes]", short: "examine what a store holds, without writing anything",
+		use: "check [--depth records|objects|bytes]", short: "examine what a store holds, without changing it",
 		long: `records: every record is signed and follows the one before it. objects: every
 object that a record names is there, in its size and with its lease. bytes: every
 stored byte is fetched, opened and compared with its name; this needs the
-restore key.`,
+restore key. With --note the store is told that the days that are whole were
+checked, which ends the keeping of runners-up.`,
 		example: "  offsite check\n  offsite check --depth bytes --restore-key restore.key --store nas",
 		exits:   []int{exitDone, exitFailed, exitUsage, exitStore, exitDamaged},
 		flags: func(f *pflag.FlagSet) {
 			f.StringVar(&depth, "depth", depth, "how deep to look: `DEPTH` is records, objects or bytes")
+			f.BoolVar(&note, "note", false, "write down in the store which days were checked, byte for byte")
 			unlock.add(f)
 		},
 		run: func(ctx context.Context, _ []string) (answer, error) {
@@ -73,12 +76,15 @@ restore key.`,
 			if err != nil {
 				return nil, wrongUse("--depth: "+quoted(depth)+" is not a depth", "write records, objects or bytes")
 			}
-			return a.check(ctx, d, &unlock)
+			if note && d != restore.Bytes {
+				return nil, wrongUse("--note says that every byte was read", "add --depth bytes")
+			}
+			return a.check(ctx, d, &unlock, note)
 		},
 	}
 }
 
-func (a *app) check(ctx context.Context, depth restore.Depth, unlock *keyFlags) (answer, error) {
+func (a *app) check(ctx context.Context, depth restore.Depth, unlock *keyFlags, note bool) (answer, error) {
 	if depth != restore.Bytes {
 		unlock = nil
 	}
@@ -110,6 +116,11 @@ func (a *app) check(ctx context.Context, depth restore.Depth, unlock *keyFlags) 
 	ans.Findings = append(ans.Findings, keys...)
 	for _, f := range report.Findings {
 		ans.Findings = append(ans.Findings, checkFinding{Key: f.Key, Problem: f.Err.Error(), Days: h.names(f.Snapshots)})
+	}
+	if note {
+		if err := a.noteChecked(ctx, l, h, report.Broken); err != nil {
+			return ans, err
+		}
 	}
 	if len(ans.Findings) > 0 {
 		return ans, fail(exitDamaged, fmt.Errorf("%d objects of store %s are not as they must be", len(ans.Findings), l.name),

@@ -155,7 +155,7 @@ func (d *demo) play(ctx context.Context) (answer, error) {
 		return nil, err
 	}
 	d.app.say("opening every stored byte")
-	checked, err := d.app.check(ctx, restore.Bytes, d.unlock())
+	checked, err := d.app.check(ctx, restore.Bytes, d.unlock(), false)
 	if err != nil {
 		return nil, err
 	}

@@ -157,6 +157,7 @@ func TestEveryVerbAnswersWithOneObject(t *testing.T) {
 		"run":           {[]string{"--wait", "0s"}, []string{"--store", "nowhere"}},
 		"days":          {nil, []string{"--store", "dir:" + p.path("nowhere")}},
 		"retention":     {nil, []string{"--store", "nowhere"}},
+		"hold":          {[]string{"latest", "--reason", "a complaint"}, []string{"2001-01-01", "--reason", "no such day"}},
 		"ls":            {with("latest"), with("2001-01-01")},
 		"restore":       {with("latest", "--to", p.path("back")), with("latest", "--to", p.home)},
 		"check":         {with("--depth", "bytes"), []string{"--depth", "bits"}},

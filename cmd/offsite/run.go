@@ -164,6 +164,9 @@ func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Se
 		}
 		return ans, set, fail(exitIncomplete, errors.New("the set is incomplete; nothing was committed"), "the findings say what is missing")
 	}
+	if err := a.tellPending(p); err != nil {
+		return ans, set, err
+	}
 	pass, err := p.observer(passed, day)
 	if err != nil {
 		return ans, set, err

@@ -29,6 +29,7 @@ type site struct {
 	layout   source.Layout
 	required []source.Pattern
 	near     []*near.Folder // copies that runs keep of what never changes
+	terms    terms
 }
 
 func (a *app) loadSite() (*site, error) {
@@ -44,6 +45,9 @@ func (a *app) loadSite() (*site, error) {
 		return nil, err
 	}
 	p.policy = policyOf(c)
+	if err := p.agree(); err != nil {
+		return nil, err
+	}
 	if p.profile, err = profileOf(c); err != nil {
 		return nil, err
 	}
@@ -57,7 +61,7 @@ func (a *app) loadSite() (*site, error) {
 	return p, err
 }
 
-func calendarOf(c *config.Config) (*retention.Calendar, error) {
+func settingsOf(c *config.Config) retention.Settings {
 	s := retention.Settings{
 		Region: c.Calendar.Country, Zone: string(c.Calendar.Zone),
 		CutOff: time.Duration(c.Calendar.CutOff.Hour)*time.Hour + time.Duration(c.Calendar.CutOff.Minute)*time.Minute,
@@ -66,7 +70,11 @@ func calendarOf(c *config.Config) (*retention.Calendar, error) {
 	for _, w := range c.Calendar.Open {
 		s.Open = append(s.Open, time.Weekday(w))
 	}
-	cal, err := retention.NewCalendar(s)
+	return s
+}
+
+func calendarOf(c *config.Config) (*retention.Calendar, error) {
+	cal, err := retention.NewCalendar(settingsOf(c))
 	if err != nil {
 		return nil, c.Problem("calendar", err.Error(), "correct the calendar")
 	}
