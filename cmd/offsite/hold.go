@@ -17,8 +17,8 @@ import (
 	"offsite/uploader"
 )
 
-// maxReason bounds the reason of a hold: a sentence or two.
-const maxReason = 500
+// maxHoldReason bounds the reason of a hold: a sentence or two.
+const maxHoldReason = 500
 
 // heldAnswer is one held day of one store, or what a store did about a hold.
 type heldAnswer struct {
@@ -88,8 +88,8 @@ PC and who has the restore key can read it.`,
 				return nil, wrongUse("hold needs a day", "write a day as offsite days lists it")
 			case len(args) == 1 && !release && reason == "":
 				return nil, wrongUse("hold needs a reason", "add --reason TEXT, or --release to end the hold")
-			case len(reason) > maxReason:
-				return nil, wrongUse("the reason is too long", fmt.Sprintf("write at most %d letters", maxReason))
+			case len(reason) > maxHoldReason:
+				return nil, wrongUse("the reason is too long", fmt.Sprintf("write at most %d letters", maxHoldReason))
 			}
 			p, err := a.loadSite()
 			if err != nil {
