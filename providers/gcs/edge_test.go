@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -302,6 +303,37 @@ func TestListShortAndEmptyPages(t *testing.T) {
 	}
 	if !slices.Equal(keys, []string{"r/a", "r/b", "r/c"}) {
 		t.Errorf("listed %q", keys)
+	}
+}
+
+// A thousand objects an answer: a listing of 2,500 asks three times.
+func TestListAsksForFullPages(t *testing.T) {
+	const all, page = 2500, 1000
+	f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+		first, _ := strconv.Atoi(r.URL.Query().Get("pageToken"))
+		if r.URL.Query().Get("maxResults") != strconv.Itoa(page) {
+			t.Errorf("asked for %s", r.URL.RawQuery)
+		}
+		items := []string{}
+		for i := first; i < min(first+page, all); i++ {
+			items = append(items, item(fmt.Sprintf("r/%04d", i)))
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"items":[%s]`, strings.Join(items, ","))
+		if first+page < all {
+			fmt.Fprintf(w, `,"nextPageToken":"%d"`, first+page)
+		}
+		io.WriteString(w, "}")
+	})
+	n := 0
+	for _, err := range f.d.List(t.Context(), "r/", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if n != all || f.requests.Load() != 3 {
+		t.Errorf("%d objects by %d requests", n, f.requests.Load())
 	}
 }
 

@@ -3,7 +3,9 @@ package gcs_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -107,7 +109,7 @@ func TestNothingIsLostOrDoubledOverABadLine(t *testing.T) {
 		stored, givenUp = stored+g.stored, givenUp+g.givenUp
 	}
 	t.Logf("%d objects stored in %d runs, %d given up; faults of the line %v; answers %v", stored, groups*runs, givenUp, met, gave)
-	if len(gave) < len(badAnswers()) || stored < groups*runs*3 || givenUp == 0 {
+	if len(gave) < len(badAnswers()) || stored < groups*runs*2 || givenUp == 0 {
 		t.Error("hardly anything went wrong, or nothing right")
 	}
 	for _, fault := range providertest.Faults() {
@@ -148,7 +150,7 @@ type faultObject struct {
 
 func (g *faultGroup) run(seed uint64) {
 	g.Helper()
-	const objects, limit = 4, 150 * time.Millisecond
+	const objects, limit = 3, 150 * time.Millisecond
 	attempts := 25
 	if seed%5 == 0 {
 		attempts = 2 // so that some are given up
@@ -235,8 +237,9 @@ func (g *faultGroup) look(seed uint64, all []faultObject) {
 		if !found {
 			continue
 		}
-		if got, err := g.sure.Get(g.Context(), o.key, obj.Version, 0, -1); err != nil || !bytes.Equal(got, o.data) {
-			g.Errorf("seed %d: %s has %d bytes of %d, or others: %v", seed, o.key, len(got), len(o.data), err)
+		sum := binary.BigEndian.AppendUint32(nil, crc32.Checksum(o.data, crc32.MakeTable(crc32.Castagnoli)))
+		if obj.Size != int64(len(o.data)) || !bytes.Equal(obj.Checksum.Sum, sum) {
+			g.Errorf("seed %d: %s has %d bytes of %d, or others", seed, o.key, obj.Size, len(o.data))
 		}
 	}
 	for key := range there {

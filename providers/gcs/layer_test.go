@@ -404,12 +404,6 @@ func TestRequestsPerVerb(t *testing.T) {
 		return nil
 	}
 	count("list", map[string]int{"objects.list": 1}, list)
-	for i := range 1000 {
-		if _, err := d.Put(t.Context(), fmt.Sprintf("r/n/%04d", i), nil, providers.PutOptions{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	count("list of 1,001", map[string]int{"objects.list": 2}, list)
 	count("list after everything", map[string]int{}, func() error {
 		for range d.List(t.Context(), "r/a", "r/b") {
 			return errors.New("something listed")
