@@ -33,10 +33,10 @@ const (
 	LeasePrefix   = "r/l/"
 )
 
-// Near says whether an object never changes and is wanted by every run, so that a
-// copy of it may be kept on the PC. Packs are not: they are many and large.
+// Near says whether the versions of an object never change and are wanted by every
+// run, so that copies of them may be kept on the PC. Packs are not: they are many and large.
 func Near(key string) bool {
-	for _, prefix := range []string{RecordPrefix, LeasePrefix, SegmentPrefix, PCPrefix} {
+	for _, prefix := range []string{HeaderKey, RecordPrefix, LeasePrefix, NotePrefix, SegmentPrefix, PCPrefix} {
 		if strings.HasPrefix(key, prefix) {
 			return true
 		}

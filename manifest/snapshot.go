@@ -94,6 +94,9 @@ type Ref struct {
 	Lease   time.Time // of the record, as the store told when it was listed; zero: it did not
 }
 
+// Is says whether data is the record as it was stored.
+func (r Ref) Is(data []byte) bool { return digest(data) == r.Digest }
+
 // ErrRace is returned when another run committed under the same sequence number.
 var ErrRace = errors.New("another run has committed meanwhile")
 

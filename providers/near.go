@@ -36,7 +36,7 @@ type survey struct {
 }
 
 // Survey lists everything below prefix once; until end is called, listings below it
-// are answered from that. It is for whoever must see many kinds of objects at one
+// are answered from that, and a read that names no version is of the one it saw. It is for whoever must see many kinds of objects at one
 // time, and would pay for a listing of each.
 func (s *Store) Survey(ctx context.Context, prefix string) (end func(), err error) {
 	sv := &survey{prefix: prefix}
@@ -69,6 +69,19 @@ func (s *Store) surveyed(prefix, after string) (iter.Seq2[Object, error], bool) 
 			}
 		}
 	}, true
+}
+
+// surveyedVersion is the version of a key that the survey under way saw, where none
+// is named.
+func (s *Store) surveyedVersion(key string, v Version) Version {
+	sv := s.survey.Load()
+	if v != "" || sv == nil {
+		return v
+	}
+	if i, ok := slices.BinarySearchFunc(sv.objects, key, func(o Object, key string) int { return strings.Compare(o.Key, key) }); ok {
+		return sv.objects[i].Version
+	}
+	return v
 }
 
 type surveys = atomic.Pointer[survey]

@@ -54,6 +54,7 @@ func (s *Store) Create(ctx context.Context, key string, data []byte, lease time.
 		v, err := s.put(ctx, key, data, PutOptions{Lease: lease})
 		if err == nil {
 			version = v
+			s.keepNear(key, v, data)
 			return nil
 		}
 		if k := KindOf(err); k != ErrExist && k != ErrInDoubt {
@@ -161,6 +162,19 @@ func (s *Store) Read(ctx context.Context, key string, v Version) ([]byte, error)
 	return s.ReadRange(ctx, key, v, 0, -1)
 }
 
+// Fresh is Read from the store itself, whatever copies there are.
+func (s *Store) Fresh(ctx context.Context, key string, v Version) ([]byte, error) {
+	if err := checkKey("get", key); err != nil {
+		return nil, err
+	}
+	var data []byte
+	err := s.retry(ctx, "get", key, func() (err error) {
+		data, err = s.get(ctx, key, v, 0, -1, 0)
+		return err
+	})
+	return data, err
+}
+
 // ReadRange returns n bytes from off (n < 0: to the end). A range that is not
 // wholly inside the object is ErrRange.
 func (s *Store) ReadRange(ctx context.Context, key string, v Version, off, n int64) ([]byte, error) {
@@ -172,6 +186,7 @@ func (s *Store) ReadRange(ctx context.Context, key string, v Version, off, n int
 	}
 	whole := off == 0 && n < 0
 	if whole {
+		v = s.surveyedVersion(key, v)
 		if data, ok := s.cached(key, v); ok {
 			return data, nil
 		}

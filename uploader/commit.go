@@ -381,8 +381,8 @@ func (r *run) readBack(ctx context.Context, t *target) {
 	if t.ref.Key == "" {
 		return
 	}
-	got, err := manifest.ReadRecord(ctx, t.store, t.trust, t.ref.Key, t.ref.Version)
-	if err == nil && got.Digest != t.ref.Digest {
+	data, err := t.store.Fresh(ctx, t.ref.Key, t.ref.Version)
+	if err == nil && !t.ref.Is(data) {
 		err = fmt.Errorf("%w: %s is not what was written", providers.ErrCorrupt, t.ref.Key)
 	}
 	if err == nil {

@@ -90,7 +90,12 @@ type segment struct {
 
 // open learns what the store holds. It makes no change there.
 func (t *target) open(ctx context.Context, key *seal.UploadKey, source string, journal []*pack.Segment, relied func(lease time.Time) bool, now time.Time) error {
-	var err error
+	// Everything that stands in the store, as of one moment and for one request.
+	end, err := t.store.Survey(ctx, "")
+	if err != nil {
+		return fmt.Errorf("list store: %w", err)
+	}
+	defer end()
 	if t.header, err = manifest.OpenHeader(ctx, t.store, key.Owner); err != nil {
 		return err
 	}
@@ -109,11 +114,6 @@ func (t *target) open(ctx context.Context, key *seal.UploadKey, source string, j
 	if !t.trust.Enrolled(key.PC, key.Public()) {
 		return fmt.Errorf("open store: %w", ErrNotEnrolled)
 	}
-	end, err := t.store.Survey(ctx, manifest.Removable)
-	if err != nil {
-		return fmt.Errorf("list store: %w", err)
-	}
-	defer end()
 	refs, bad, err := manifest.List(ctx, t.store, t.trust, "", nil)
 	if err != nil {
 		return err
