@@ -80,3 +80,54 @@ func TestWatchWaitsForABackupOfSixHours(t *testing.T) {
 	back, _ = p.restore(exitDone, before, "back-before")
 	equal(t, facts(t, filepath.Join(p.source, before)), facts(t, back))
 }
+
+// Where the backup program writes a log, its line ends the wait: nothing else has to
+// be quiet for long. A copy of that log inside the set proves nothing.
+func TestWatchTakesTheLogsWordForTheEnd(t *testing.T) {
+	for _, c := range []struct{ name, log, stored string }{
+		{"a log beside the set", "backup.log", "22:05"},
+		{"a log in the set", "source/backup.log", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPlace(t)
+			p.configure(`#quiet: 10m`, `quiet: 2h`)
+			p.configure(`zone: Europe/London`, `zone: Etc/UTC`)
+			p.configure(`country: GB`, `country: none`)
+			p.configure(`profile: generic`, `profile: '`+p.file("own.yaml", "name: own\nevidence:\n  kind: lines\n  log: '"+filepath.Join(p.home, filepath.FromSlash(c.log))+
+				"'\n  dates: dmy\n  good: ['{date} {time} ok']\n  bad: ['{date} {time} failed']\n  missing: suspect\n")+`'`)
+			var out strings.Builder
+			stderr := &stamped{}
+			synctest.Test(t, func(t *testing.T) {
+				p.sleepToPresent()
+				now := time.Now().UTC()
+				time.Sleep(time.Until(time.Date(now.Year(), now.Month(), now.Day()+1, 21, 59, 30, 0, time.UTC)))
+				write := func(name, text string) {
+					file := p.file(name, text)
+					must(t, os.Chtimes(file, time.Now(), time.Now()))
+				}
+				write("source/patients.fs5", "patients")
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan int)
+				go func() {
+					env := func(string) (string, bool) { return "", false }
+					done <- run(ctx, []string{"--config", p.config(), "--json", "watch"}, strings.NewReader(""), &out, stderr, env, time.Now)
+				}()
+				time.Sleep(5 * time.Minute)
+				write("source/images/p.jpg", "image")
+				time.Sleep(30 * time.Second)
+				write(c.log, time.Now().UTC().Format("02/01/2006 15:04:05")+" ok\r\n")
+				time.Sleep(90 * time.Minute)
+				cancel()
+				if code := <-done; code != exitDone {
+					t.Errorf("exit %d", code)
+				}
+			})
+			if got := strings.Contains(stderr.String(), "stored as"); got != (c.stored != "") || got && !strings.Contains(stderr.String(), c.stored+" folder  stored as") {
+				t.Errorf("want it stored at %q\n%s", c.stored, stderr)
+			}
+			if strings.Contains(stderr.String(), "settled: newest change") {
+				t.Errorf("the log's word was not enough\n%s", stderr)
+			}
+		})
+	}
+}

@@ -144,7 +144,7 @@ func (j *judge) settled(opt Options) {
 	if quiet <= 0 {
 		quiet = j.profile.quiet
 	}
-	if opt.Now == nil || opt.Finished || j.set.Quiet() >= quiet || j.set.Newest().IsZero() {
+	if opt.Now == nil || opt.Finished || j.set.Quiet() >= quiet || j.set.Proof().Kind >= source.ProofMark || j.set.Newest().IsZero() {
 		return
 	}
 	since := opt.Now().Sub(j.set.Newest())
