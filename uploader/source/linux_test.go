@@ -62,3 +62,28 @@ func TestScanRefusesLiveDataUnderABindMount(t *testing.T) {
 		}
 	}
 }
+
+// TestWaitSeesAnotherProgramsOpenFile starts a shell that holds a file open for
+// writing until its input ends.
+func TestWaitSeesAnotherProgramsOpenFile(t *testing.T) {
+	t.Parallel()
+	root := tree(t, "a", "sub/held")
+	hold := exec.CommandContext(t.Context(), "sh", "-c", `exec 3>>"$0" 4<"$1"; echo open; read x || true`, filepath.Join(root, "sub/held"), filepath.Join(root, "a"))
+	in, err := hold.StdinPipe()
+	must(t, err)
+	out, err := hold.StdoutPipe()
+	must(t, err)
+	must(t, hold.Start())
+	_, err = out.Read(make([]byte, 5))
+	must(t, err)
+	opt := source.WaitOptions{Layout: source.Layout{Scan: one(root)}, Quiet: 5 * time.Millisecond, Limit: 30 * time.Millisecond, Now: time.Now}
+	if _, err := source.Wait(t.Context(), opt); !errors.Is(err, source.ErrOpen) {
+		t.Errorf("got %v", err)
+	}
+	must(t, in.Close())
+	must(t, hold.Wait())
+	opt.Limit = time.Minute
+	if _, err := source.Wait(t.Context(), opt); err != nil {
+		t.Errorf("after it was closed: %v", err)
+	}
+}

@@ -154,3 +154,19 @@ func TestWaitRefusesAtOnce(t *testing.T) {
 		t.Error("accepted a negative time")
 	}
 }
+
+// A file whose size was set aside ends in zeros until its content has come.
+func TestWaitLooksAtTheEndOfLargeFiles(t *testing.T) {
+	t.Parallel()
+	root := tree(t, "small")
+	must(t, os.WriteFile(filepath.Join(root, "large"), append([]byte("begun"), make([]byte, 2<<20)...), 0o644))
+	opt := source.WaitOptions{Layout: source.Layout{Scan: one(root)}, Quiet: 5 * time.Millisecond, Limit: 30 * time.Millisecond, Now: time.Now}
+	if _, err := source.Wait(t.Context(), opt); !errors.Is(err, source.ErrNotSettled) {
+		t.Errorf("got %v", err)
+	}
+	must(t, os.WriteFile(filepath.Join(root, "large"), append(make([]byte, 2<<20), "ended"...), 0o644))
+	opt.Limit = time.Minute
+	if _, err := source.Wait(t.Context(), opt); err != nil {
+		t.Errorf("with its end written: %v", err)
+	}
+}
