@@ -20,6 +20,8 @@ var allowed = map[string]struct {
 	"providers/dir":                  {[]string{"providers"}, "a driver knows the interface only"},
 	"providers/s3":                   {[]string{"providers"}, "a driver knows the interface only"},
 	"providers/gcs":                  {[]string{"providers"}, "a driver knows the interface only"},
+	"providers/gcs/internal/wire":    {[]string{"providers"}, "the way to the service knows the kinds of errors only"},
+	"providers/gcs/gcsadmin":         {[]string{"providers", "providers/gcs", "providers/gcs/internal/wire"}, "an administrator knows the driver that others use"},
 	"providers/azure":                {[]string{"providers"}, "a driver knows the interface only"},
 	"providers/s3/internal/wire":     {[]string{"providers"}, "the way to the service knows the kinds of errors only"},
 	"providers/s3/s3admin":           {[]string{"providers", "providers/s3", "providers/s3/internal/wire"}, "an administrator knows the driver that others use"},
