@@ -158,24 +158,33 @@ func (c *Checker) Packs(ctx context.Context, d providers.Driver) (map[pack.Name]
 	return s.present, nil
 }
 
-func (c *Checker) read(ctx context.Context, name string, d providers.Driver) (*store, error) {
-	s := &store{Checker: c, name: name, store: providers.NewStore(d, providers.Options{}), objects: make(map[string]providers.Object),
-		leased: make(map[pack.Name]time.Time), raised: make(map[string]time.Time), present: make(map[pack.Name]Content),
-		refs: make(map[string]*manifest.Ref)}
+func (c *Checker) newStore(name string, d providers.Driver) *store {
 	if c.packs == nil {
 		c.packs, c.segments, c.known = make(map[pack.Name]Content), make(map[pack.Name]*pack.Segment), make(map[string]time.Time)
 	}
+	return &store{Checker: c, name: name, store: providers.NewStore(d, providers.Options{}), objects: make(map[string]providers.Object),
+		leased: make(map[pack.Name]time.Time), raised: make(map[string]time.Time), present: make(map[pack.Name]Content),
+		refs: make(map[string]*manifest.Ref)}
+}
+
+// trust opens the store and says whose signatures count.
+func (s *store) trust(ctx context.Context) (*manifest.Trust, error) {
+	header, err := manifest.OpenHeader(ctx, s.store, s.Owner)
+	if err != nil {
+		return nil, err
+	}
+	return manifest.LoadTrust(ctx, s.store, header)
+}
+
+func (c *Checker) read(ctx context.Context, name string, d providers.Driver) (*store, error) {
+	s := c.newStore(name, d)
 	for o, err := range s.store.List(ctx, "", "") {
 		if err != nil {
 			return nil, err
 		}
 		s.objects[o.Key] = o
 	}
-	header, err := manifest.OpenHeader(ctx, s.store, c.Owner)
-	if err != nil {
-		return nil, err
-	}
-	trust, err := manifest.LoadTrust(ctx, s.store, header)
+	trust, err := s.trust(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -320,12 +329,24 @@ func (s *store) snapshot(ctx context.Context, ref *manifest.Ref) error {
 	if o := s.objects[ref.Key]; !o.Lease.IsZero() && o.Lease.Before(until) {
 		return fmt.Errorf("%s: leased until %v, needed until %v", ref.Key, o.Lease, until)
 	}
-	chunks := make(map[pack.ChunkID][]byte)
-	pinned := make(map[pack.Name]bool)
 	for _, pin := range ref.Record.Packs {
 		if err := s.pinned(ctx, manifest.PackKey(pin.Name), pin, until); err != nil {
 			return err
 		}
+	}
+	for _, pin := range ref.Record.Segments {
+		if err := s.pinned(ctx, manifest.SegmentKey(pin.Name), pin, until); err != nil {
+			return err
+		}
+	}
+	return s.content(ctx, ref, want)
+}
+
+// content reads everything that a record names and puts every file together.
+func (s *store) content(ctx context.Context, ref *manifest.Ref, want State) error {
+	chunks := make(map[pack.ChunkID][]byte)
+	pinned := make(map[pack.Name]bool)
+	for _, pin := range ref.Record.Packs {
 		p, err := s.readPack(ctx, pin.Name, pin.Version)
 		if err != nil {
 			return err
@@ -335,9 +356,6 @@ func (s *store) snapshot(ctx context.Context, ref *manifest.Ref) error {
 	}
 	var segments []*pack.Segment
 	for _, pin := range ref.Record.Segments {
-		if err := s.pinned(ctx, manifest.SegmentKey(pin.Name), pin, until); err != nil {
-			return err
-		}
 		seg, err := s.segment(ctx, pin)
 		if err != nil {
 			return err
@@ -346,6 +364,28 @@ func (s *store) snapshot(ctx context.Context, ref *manifest.Ref) error {
 	}
 	r := &reader{chunks: chunks, pinned: pinned, index: pack.NewIndex(segments...)}
 	return r.compare(ref, want)
+}
+
+// Snapshot reads the bytes of one committed snapshot anew and compares every file
+// with what the source was. It says nothing of leases.
+func (c *Checker) Snapshot(ctx context.Context, name string, d providers.Driver, key string) error {
+	want, ok := c.expected[name+" "+key]
+	if !ok {
+		return fmt.Errorf("%s: nobody expects this snapshot", key)
+	}
+	s := c.newStore(name, d)
+	trust, err := s.trust(ctx)
+	if err != nil {
+		return err
+	}
+	ref, err := manifest.ReadRecord(ctx, s.store, trust, key, "")
+	if err != nil {
+		return err
+	}
+	if err := s.content(ctx, &ref, want); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
 }
 
 // segment opens an index segment, once, and compares its bytes with its name.

@@ -84,3 +84,24 @@ func (i Item) compare(row *manifest.Row) error {
 	}
 	return nil
 }
+
+// Same returns an error that says where a folder that was restored from a snapshot
+// differs from what the source was. Times and modes of folders are left out.
+func (c *Checker) Same(store, key string, got State) error {
+	want := c.expected[store+" "+key]
+	for path, item := range want {
+		have, ok := got[path]
+		if item.Type == manifest.Folder {
+			have.Mtime, have.Mode = item.Mtime, item.Mode
+		}
+		if !ok || have != item {
+			return fmt.Errorf("%q: %+v instead of %+v", path, have, item)
+		}
+	}
+	for path := range got {
+		if _, ok := want[path]; !ok {
+			return fmt.Errorf("%q: the source did not have it", path)
+		}
+	}
+	return nil
+}
