@@ -71,12 +71,12 @@ func (b *badService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(badAnswers[n].status)
 }
 
-// Two hundred times a few objects are stored, replaced, leased and read, over a line
+// Two hundred times (fewer under the race detector) a few objects are stored, replaced, leased and read, over a line
 // that breaks in every way and from a service that fails now and then. Then every
 // object that was reported stored is there once, in one version, with its bytes; what
 // is there besides was given up with its outcome unknown.
 func TestNothingIsLostOrDoubledOverABadLine(t *testing.T) {
-	const lanes, runs = 8, 25 // most of a run is waiting, so lanes run side by side
+	const lanes, runs = 8, faultRuns // most of a run is waiting, so lanes run side by side
 	layer, endpoint := newLayer(t, worm)
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -104,7 +104,7 @@ func TestNothingIsLostOrDoubledOverABadLine(t *testing.T) {
 	}
 	wg.Wait()
 	t.Logf("%d objects stored in %d runs, %d given up; faults of the line %v; answers %v", sent, lanes*runs, givenUp, met, gave)
-	if len(met) < len(providertest.Faults()) || len(gave) < len(badAnswers) || sent < lanes*runs*2 {
+	if len(met) < len(providertest.Faults())+1 || len(gave) < len(badAnswers) || sent < lanes*runs*2 {
 		t.Error("hardly anything went wrong, or nothing right")
 	}
 }

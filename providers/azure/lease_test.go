@@ -182,10 +182,13 @@ func TestHiddenObjectsAreThere(t *testing.T) {
 	wantKind(t, "what has lapsed", err, providers.ErrNotExist)
 	_, err = p.uploader.Stat(t.Context(), "r/p/none", "")
 	wantKind(t, "what never was", err, providers.ErrNotExist)
-	p.advance(80)
-	if _, err := p.uploader.Stat(t.Context(), "r/p/kept", v); err == nil {
-		t.Error("still there after its lease")
+	p.advance(86) // day 104, one before its end
+	if got, err := p.uploader.Get(t.Context(), "r/p/kept", v, 0, -1); err != nil || string(got) != "needed for 60 days" {
+		t.Errorf("on the last day: %q, %v", got, err)
 	}
+	p.advance(3)
+	_, err = p.uploader.Stat(t.Context(), "r/p/kept", v)
+	wantKind(t, "after its lease", err, providers.ErrNotExist)
 }
 
 // If rules never act where immutability is, nothing is lost and nothing removed: then
