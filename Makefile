@@ -41,7 +41,7 @@ bench: build
 	$(GO) run ./cmd/bench -offsite $(BIN)
 
 # What retention keeps beyond need, and how many leases it raises, over three years of
-# a practice; takes about a minute.
+# a practice; fails if either is more than promised, and takes about a minute.
 bench-retention:
 	$(GO) run ./cmd/bench -retention
 

@@ -108,3 +108,40 @@ func TestAHeldDayStaysUntilItIsReleased(t *testing.T) {
 		t.Error("a released day stays")
 	}
 }
+
+// TestSilenceLeavesTheNewestDayAndThenNothing: uploads end. Sixty days after the next
+// open day the newest day is whole, with what a store removes gone; and once the longest
+// lease has run out, nothing is left but keys and notes.
+func TestSilenceLeavesTheNewestDayAndThenNothing(t *testing.T) {
+	p, box := newPractice(t)
+	p.now = time.Date(2026, 11, 2, 22, 0, 0, 0, time.UTC) // a Monday
+	var last manifest.Ref
+	for range 9 { // up to a Tuesday, with a weekend
+		p.edit("data/patients.fs5", 0, p.now.String())
+		last = p.commit().Stores[0].Ref
+		p.nextDay()
+	}
+	p.check()
+	p.now = time.Date(2026, 11, 12, 0, 0, 0, 0, time.UTC).AddDate(0, 0, 60).Add(-time.Hour)
+	box.mem.Lapse("r/")
+	p.check()
+	for _, key := range append(pinned(last), last.Key) {
+		if !slices.Contains(box.keys("r/"), key) {
+			t.Errorf("%s is gone after 60 days of silence", key)
+		}
+	}
+	longest := p.now
+	for _, lease := range box.leases("r/") {
+		if lease.After(longest) {
+			longest = lease
+		}
+	}
+	if longest.After(p.now.AddDate(0, 0, 90)) {
+		t.Errorf("something is leased until %v", longest)
+	}
+	p.now = longest.Add(2 * day)
+	box.mem.Lapse("r/")
+	if left := box.keys("r/"); len(left) > 0 {
+		t.Errorf("left after the longest lease: %q", left)
+	}
+}
