@@ -61,6 +61,8 @@ func (a *app) verbs() []verb {
 		a.restoreVerb(),
 		a.checkVerb(),
 		a.acknowledgeVerb(),
+		a.sweepVerb(),
+		a.manageVerb(),
 		a.doctorVerb(),
 		a.demoVerb(),
 		a.versionVerb(),

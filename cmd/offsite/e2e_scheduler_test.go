@@ -161,6 +161,8 @@ func TestEveryVerbAnswersWithOneObject(t *testing.T) {
 		"ls":            {with("latest"), with("2001-01-01")},
 		"restore":       {with("latest", "--to", p.path("back")), with("latest", "--to", p.home)},
 		"check":         {with("--depth", "bytes"), []string{"--depth", "bits"}},
+		"sweep":         {nil, []string{"--store", "nowhere"}},
+		"manage":        {[]string{"--store", "folder"}, []string{"--store", "nowhere"}},
 		"demo":          {[]string{"--to", p.path("demo"), "--size", "2MB"}, []string{"--to", p.home}},
 		"version":       {nil, []string{"x"}},
 		"profile list":  {nil, []string{"x"}},

@@ -156,6 +156,11 @@ func (a *app) openLibrary(ctx context.Context, unlock *keyFlags) (*library, erro
 	if unlock != nil {
 		with = unlock.with
 	}
+	return a.openLibraryAt(ctx, at, with, c, unlock)
+}
+
+// openLibraryAt is openLibrary of a store that was chosen already.
+func (a *app) openLibraryAt(ctx context.Context, at config.Store, with string, c *config.Config, unlock *keyFlags) (*library, error) {
 	store, err := a.openStoreWith(ctx, at, with)
 	if err != nil {
 		return nil, err

@@ -67,16 +67,23 @@ func (e *Evidence) Plan(now time.Time) Plan {
 	return p
 }
 
-// until is the latest of all that is known of an object.
+// until is the latest of all that is known of an object. It names the document that
+// needed it the longest, also where something else kept it on.
 func (e *Evidence) until(o providers.Object) Until {
-	u := Until{Time: o.Lease, By: byLease}.latest(e.keys[o.Key])
+	document := e.keys[o.Key]
+	u := document.latest(Until{Time: o.Lease, By: byLease})
 	switch {
 	case strings.HasPrefix(o.Key, providers.CanaryPrefix) && strings.HasSuffix(o.Key, "-short"):
-		return u.latest(Until{Time: o.Modified.Add(manifest.ShortCanary), By: byCanary})
+		u = u.latest(Until{Time: o.Modified.Add(manifest.ShortCanary), By: byCanary})
 	case strings.HasPrefix(o.Key, providers.CanaryPrefix):
-		return u.latest(Until{Time: o.Modified.Add(manifest.LongCanary), By: byCanary})
+		u = u.latest(Until{Time: o.Modified.Add(manifest.LongCanary), By: byCanary})
+	default:
+		u = u.latest(Until{Time: o.Modified.Add(Young), By: byCreation})
 	}
-	return u.latest(Until{Time: o.Modified.Add(Young), By: byCreation})
+	if document.By != "" && document.By != u.By {
+		u.By = document.By + ", then " + u.By
+	}
+	return u
 }
 
 // rank orders removals. A record goes before what it needs, so that no crash leaves
