@@ -78,6 +78,12 @@ type Sweeper interface {
 	Remove(ctx context.Context, key string, v Version) error
 }
 
+// Expirer is the ability to tell when the credentials end. The zero time: they do
+// not say, or are renewed by themselves.
+type Expirer interface {
+	Expires(ctx context.Context) (time.Time, error)
+}
+
 // Clock is the ability to tell the store's own time.
 type Clock interface {
 	Time(ctx context.Context) (time.Time, error)

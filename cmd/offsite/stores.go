@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"offsite/cmd/offsite/config"
@@ -17,6 +19,7 @@ import (
 	"offsite/providers/dir"
 	"offsite/providers/gcs"
 	"offsite/providers/near"
+	"offsite/providers/pace"
 	"offsite/providers/s3"
 )
 
@@ -34,7 +37,40 @@ func (a *app) openStore(ctx context.Context, s config.Store) (*providers.Store, 
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", s.Name, err)
 	}
-	return providers.NewStore(d, providers.Options{Log: a.log()}), nil
+	return providers.NewStore(d, providers.Options{Log: a.log(), MinRate: slowest(s)}), nil
+}
+
+// slowest is the rate below which a request counts as stuck, where the timetable
+// wants it slow: a quarter of it, because several share it. 0: the usual one.
+func slowest(s config.Store) int64 {
+	if s.Bandwidth.Table == nil || s.Bandwidth.Table.Slowest() == pace.Unlimited {
+		return 0
+	}
+	return min(s.Bandwidth.Table.Slowest()/4, usualMinRate)
+}
+
+// usualMinRate is what a store takes where nobody wants it slow.
+const usualMinRate = 16 << 10
+
+// soon is how long before their end credentials are told of: longer than a run, and
+// long enough for somebody to act in working hours.
+const soon = 7 * 24 * time.Hour
+
+// tellExpiry says ahead of time when the credentials of a store end.
+func (a *app) tellExpiry(ctx context.Context, s config.Store, d providers.Driver) {
+	e, ok := d.(providers.Expirer)
+	if !ok {
+		return
+	}
+	until, err := e.Expires(ctx)
+	if err != nil || until.IsZero() || until.Sub(a.now()) > soon {
+		return // what is wrong with them shows at the first call
+	}
+	if left := until.Sub(a.now()); left < 0 {
+		a.say("the credentials of store %s ended on %s", s.Name, until.Format(time.DateOnly))
+	} else {
+		a.say("the credentials of store %s end in %s: renew them", s.Name, left.Round(time.Minute))
+	}
 }
 
 // patience is how long a run waits for its only store to come back, once that had
@@ -45,16 +81,20 @@ const patience = 6 * time.Hour
 // openNightly opens a store for a run, with copies of what never changes beside the
 // local state.
 func (a *app) openNightly(ctx context.Context, p *site, s config.Store, alone bool) (*providers.Store, error) {
-	d, err := a.openDriver(ctx, s)
-	if err != nil || s.Address.Scheme == "dir" {
+	if s.Address.Scheme == "dir" {
 		return a.openStore(ctx, s)
 	}
+	d, err := a.openDriver(ctx, s)
+	if err != nil {
+		return a.openStore(ctx, s) // which says why
+	}
+	a.tellExpiry(ctx, s, d)
 	copies, err := near.Open(filepath.Join(p.stateOf(), "near", s.Name))
 	if err != nil {
 		return nil, err
 	}
 	p.near = append(p.near, copies)
-	opt := providers.Options{Log: a.log(), Cache: copies, Near: manifest.Near}
+	opt := providers.Options{Log: a.log(), Cache: copies, Near: manifest.Near, MinRate: slowest(s)}
 	if alone {
 		opt.Patience = patience
 	}
@@ -109,7 +149,7 @@ func (a *app) s3Config(s config.Store) (s3.Config, error) {
 		Bucket: s.Address.Bucket, Prefix: s.Address.Prefix, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle,
 		// What is managed elsewhere begins with the bucket's default retention.
 		Lock: lease != "none" && lease != "managed", Versioned: lease == "managed", Compliance: lease == "compliance", NoConditions: s.Conditions == "none",
-		Profile: s.Profile, UserAgent: userAgent(), CAFile: string(s.CAFile), Proxy: proxy,
+		Profile: s.Profile, UserAgent: userAgent(), CAFile: string(s.CAFile), Proxy: proxy, Conn: a.paced(s),
 	}
 	return c, a.secrets(secretInto{s.AccessKey, &c.AccessKey}, secretInto{s.SecretKey, &c.SecretKey}, secretInto{s.SessionToken, &c.Token})
 }
@@ -120,10 +160,12 @@ func (a *app) gcsConfig(s config.Store) (gcs.Config, error) {
 		return gcs.Config{}, err
 	}
 	c := gcs.Config{Bucket: s.Address.Bucket, Prefix: s.Address.Prefix, Endpoint: s.Endpoint,
-		UserAgent: userAgent(), CAFile: string(s.CAFile), Proxy: proxy}
+		UserAgent: userAgent(), CAFile: string(s.CAFile), Proxy: proxy, Conn: a.paced(s)}
 	var key string
 	err = a.secrets(secretInto{s.Credentials, &key})
 	c.CredentialsJSON = []byte(key)
+	// Plain http is taken for this machine alone, where an emulator knows nobody.
+	c.Anonymous = key == "" && strings.HasPrefix(s.Endpoint, "http://")
 	return c, err
 }
 
@@ -136,7 +178,7 @@ func (a *app) azureConfig(s config.Store) (azure.Config, error) {
 	c := azure.Config{
 		Account: s.Address.Account, Container: s.Address.Bucket, Prefix: s.Address.Prefix, Endpoint: s.Endpoint,
 		Leases: mode, KeepDays: s.KeepDays, Versions: mode == azure.LeaseManaged || mode == azure.LeaseManager,
-		UserAgent: userAgent(), CAFile: string(s.CAFile), Proxy: proxy,
+		UserAgent: userAgent(), CAFile: string(s.CAFile), Proxy: proxy, Conn: a.paced(s),
 	}
 	if mode == azure.LeaseManager {
 		c.MaxLease = longestLease
@@ -149,6 +191,16 @@ func (a *app) azureConfig(s config.Store) (azure.Config, error) {
 const longestLease = 51 * 366 * 24 * time.Hour
 
 func userAgent() string { return "offsite/" + cmp.Or(version, "unreleased") }
+
+// paced slows connections down as the store's timetable says, by this computer's
+// clock and zone, as the people who share the line see it. nil: it does not say.
+func (a *app) paced(s config.Store) func(net.Conn) net.Conn {
+	if s.Bandwidth.Table == nil {
+		return nil
+	}
+	now := func() time.Time { return a.now().Local() }
+	return pace.NewLimiter(s.Bandwidth.Table.Rate, now).Conn
+}
 
 type secretInto struct {
 	from config.Secret

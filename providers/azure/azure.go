@@ -61,7 +61,7 @@ type Driver struct {
 
 // Expires is when the credential lapses, if it is one that does and says so. Those of
 // the default chain are renewed by themselves.
-func (d *Driver) Expires() (time.Time, bool) { return d.expires, !d.expires.IsZero() }
+func (d *Driver) Expires(context.Context) (time.Time, error) { return d.expires, nil }
 
 // now is the service's time at its last answer; long ago, if there was none.
 func (d *Driver) now() time.Time { return time.Unix(d.date.Load(), 0) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -78,6 +79,9 @@ type Config struct {
 
 	// Proxy chooses a proxy for a request, as http.ProxyFromEnvironment does. Nil: none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Conn wraps every connection that is made, such as pace.Limiter.Conn. Nil: as
+	// it is.
+	Conn func(net.Conn) net.Conn
 	// CAFile names a file of PEM certificates trusted beside the system's.
 	CAFile string
 	// UserAgent is sent with every request: "offsite/1.2". Empty: "offsite".

@@ -24,7 +24,7 @@ func (d *Driver) connect(cfg Config) (err error) {
 
 func (c Config) target() wire.Target {
 	return wire.Target{Account: c.Account, Container: c.Container, Endpoint: c.Endpoint, SharedKey: c.SharedKey, SAS: c.SAS, Token: c.Token,
-		Line: wire.Line{Proxy: c.Proxy, CAFile: c.CAFile, UserAgent: c.UserAgent}}
+		Line: wire.Line{Proxy: c.Proxy, Conn: c.Conn, CAFile: c.CAFile, UserAgent: c.UserAgent}}
 }
 
 // upload is the body of one Put. After close no byte of data is touched: the

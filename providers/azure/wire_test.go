@@ -72,7 +72,7 @@ func TestExpiryOfTheSASIsKnown(t *testing.T) {
 		"soon":                 {},
 	} {
 		d := open(t, azure.Config{Account: "practice", Container: "offsite", SAS: "sig=s&se=" + url.QueryEscape(text)})
-		if got, ok := d.(*azure.Driver).Expires(); !got.Equal(want) || ok != !want.IsZero() {
+		if got, err := d.(providers.Expirer).Expires(t.Context()); !got.Equal(want) || err != nil {
 			t.Errorf("%q: %v, want %v", text, got, want)
 		}
 	}

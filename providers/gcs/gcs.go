@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -59,6 +60,9 @@ type Config struct {
 	// Proxy chooses the proxy of a request, such as http.ProxyFromEnvironment.
 	// Nil: none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Conn wraps every connection that is made, such as pace.Limiter.Conn. Nil: as
+	// it is.
+	Conn func(net.Conn) net.Conn
 }
 
 // Driver keeps objects in one bucket. Safe for concurrent use.

@@ -1,7 +1,6 @@
 package pace
 
 import (
-	"context"
 	"net"
 	"sync"
 	"time"
@@ -18,10 +17,7 @@ const (
 	unused = 200 * time.Millisecond
 )
 
-// Dial makes a connection.
-type Dial func(ctx context.Context, network, address string) (net.Conn, error)
-
-// Limiter slows down all connections that it dials. Safe for concurrent use.
+// Limiter slows down all connections that go through it. Safe for concurrent use.
 type Limiter struct {
 	rate func(time.Time) int64
 	now  func() time.Time
@@ -36,15 +32,9 @@ func NewLimiter(rate func(time.Time) int64, now func() time.Time) *Limiter {
 	return &Limiter{rate: rate, now: now}
 }
 
-// Dial returns a dialler whose connections are slowed down.
-func (l *Limiter) Dial(dial Dial) Dial {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return &conn{Conn: c, limiter: l, closed: make(chan struct{})}, nil
-	}
+// Conn returns c, slowed down.
+func (l *Limiter) Conn(c net.Conn) net.Conn {
+	return &conn{Conn: c, limiter: l, closed: make(chan struct{})}
 }
 
 // book puts n bytes on the account and returns how long to wait before they are

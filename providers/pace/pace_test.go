@@ -1,7 +1,6 @@
 package pace_test
 
 import (
-	"context"
 	"io"
 	"net"
 	"strings"
@@ -80,8 +79,6 @@ type sink struct{ net.Conn }
 func (sink) Write(b []byte) (int, error) { return len(b), nil }
 func (sink) Close() error                { return nil }
 
-func dialSink(context.Context, string, string) (net.Conn, error) { return sink{}, nil }
-
 func TestConnectionsShareTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table, err := pace.Parse("2Mbit/s")
@@ -93,11 +90,7 @@ func TestConnectionsShareTheRate(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() {
-				c, err := l.Dial(dialSink)(t.Context(), "tcp", "")
-				if err != nil {
-					t.Error(err)
-					return
-				}
+				c := l.Conn(sink{})
 				if n, err := c.Write(make([]byte, 5_000_000)); n != 5_000_000 || err != nil {
 					t.Error(n, err)
 				}
@@ -118,10 +111,7 @@ func TestTheRateOfTheMomentCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		l := pace.NewLimiter(func(at time.Time) int64 { return table.Rate(at.UTC()) }, time.Now)
-		c, err := l.Dial(dialSink)(t.Context(), "tcp", "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := l.Conn(sink{})
 		start := time.Now()
 		if _, err := c.Write(make([]byte, 60*125_000+10*1_000_000)); err != nil {
 			t.Fatal(err)
@@ -135,10 +125,7 @@ func TestTheRateOfTheMomentCounts(t *testing.T) {
 func TestClosingEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := pace.NewLimiter(func(time.Time) int64 { return pace.MinRate }, time.Now)
-		c, err := l.Dial(dialSink)(t.Context(), "tcp", "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := l.Conn(sink{})
 		done := make(chan error)
 		go func() { _, err := io.Copy(c, strings.NewReader(strings.Repeat("x", 10<<20))); done <- err }()
 		time.Sleep(10 * time.Second)

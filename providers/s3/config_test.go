@@ -71,7 +71,7 @@ func TestCredentialsOfTheChain(t *testing.T) {
 	wantKind(t, "put without credentials", err, providers.ErrDenied)
 	_, err = d.Get(t.Context(), "r/a", "", 0, -1)
 	wantKind(t, "get without credentials", err, providers.ErrDenied)
-	_, err = d.(*s3.Driver).CredentialsExpire(t.Context())
+	_, err = d.(*s3.Driver).Expires(t.Context())
 	wantKind(t, "expiry of no credentials", err, providers.ErrDenied)
 
 	t.Setenv("AWS_ACCESS_KEY_ID", accessKey)
@@ -82,7 +82,7 @@ func TestCredentialsOfTheChain(t *testing.T) {
 	if _, err := d.Put(t.Context(), "r/a", []byte("x"), providers.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if until, err := d.(*s3.Driver).CredentialsExpire(t.Context()); err != nil || !until.Equal(time.Time{}) {
+	if until, err := d.(*s3.Driver).Expires(t.Context()); err != nil || !until.Equal(time.Time{}) {
 		t.Errorf("keys without an end expire at %v, %v", until, err)
 	}
 }

@@ -36,6 +36,7 @@ package s3
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -96,6 +97,9 @@ type Config struct {
 	CAFile    string // PEM certificates trusted besides the system's
 	// Proxy chooses the proxy of a request. Nil: the environment's.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Conn wraps every connection that is made, such as pace.Limiter.Conn. Nil: as
+	// it is.
+	Conn func(net.Conn) net.Conn
 }
 
 // Checksum names the digest by which the store checks an object on arrival.
@@ -188,7 +192,7 @@ func (c *Config) settings() wire.Settings {
 	return wire.Settings{
 		Region: c.Region, Endpoint: c.Endpoint, PathStyle: c.PathStyle, PlainHTTP: c.PlainHTTP,
 		AccessKey: c.AccessKey, SecretKey: c.SecretKey, Token: c.Token, Profile: c.Profile,
-		UserAgent: c.UserAgent, CAFile: c.CAFile, Proxy: c.Proxy,
+		UserAgent: c.UserAgent, CAFile: c.CAFile, Proxy: c.Proxy, Conn: c.Conn,
 	}
 }
 
@@ -206,8 +210,8 @@ func (d *Driver) wrap(ctx context.Context, op, key string, err error) error {
 	return wire.Wrap(ctx, op, key, op == "put", err)
 }
 
-// CredentialsExpire is when the present credentials end; zero: they do not say.
-func (d *Driver) CredentialsExpire(ctx context.Context) (time.Time, error) {
+// Expires is when the present credentials end; zero: they do not say.
+func (d *Driver) Expires(ctx context.Context) (time.Time, error) {
 	c, err := d.creds.Retrieve(ctx)
 	if err != nil {
 		return time.Time{}, wire.CredentialsError(ctx, "time", "", err)

@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"offsite/providers/pace"
 )
 
 // Store is one bucket, container or folder. The keys below Address belong to
@@ -20,12 +22,12 @@ type Store struct {
 	Region    string `yaml:"region"`
 	PathStyle bool   `yaml:"path_style"`
 	// Leases is how objects are kept; empty: the first of leaseModes.
-	Leases     string `yaml:"leases"`
-	Conditions string `yaml:"conditions"`
-	KeepDays   int    `yaml:"keep_days" min:"0" max:"3650"`
-	CAFile     Path   `yaml:"ca_file"`
-	Proxy      string `yaml:"proxy"`
-	Bandwidth  string `yaml:"bandwidth"`
+	Leases     string    `yaml:"leases"`
+	Conditions string    `yaml:"conditions"`
+	KeepDays   int       `yaml:"keep_days" min:"0" max:"3650"`
+	CAFile     Path      `yaml:"ca_file"`
+	Proxy      string    `yaml:"proxy"`
+	Bandwidth  Timetable `yaml:"bandwidth"`
 
 	Profile      string `yaml:"profile"`
 	AccessKey    Secret `yaml:"access_key"`
@@ -251,3 +253,24 @@ func webAddress(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
 }
+
+// Timetable says how much of the line an upload may take, and when. The zero value
+// takes all of it.
+type Timetable struct {
+	Table *pace.Timetable
+	word  string
+}
+
+func (*Timetable) expects() string { return `a rate or a timetable, such as "2Mbit/s"` }
+
+// UnmarshalText reads what pace.Parse reads.
+func (t *Timetable) UnmarshalText(text []byte) error {
+	table, err := pace.Parse(string(text))
+	if err != nil {
+		return &ValueError{err.Error(), `write a rate, such as 2Mbit/s, or a timetable, such as "Mon-Fri 08:00-18:30 2Mbit/s, else unlimited"`}
+	}
+	*t = Timetable{Table: table, word: string(text)}
+	return nil
+}
+
+func (t Timetable) String() string { return t.word }

@@ -25,6 +25,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"offsite/providers"
 )
 
 const (
@@ -39,6 +41,8 @@ const (
 type Line struct {
 	// Proxy chooses a proxy for a request, as http.ProxyFromEnvironment does. Nil: none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Conn wraps every connection. Nil: as it is.
+	Conn func(net.Conn) net.Conn
 	// CAFile names a file of PEM certificates trusted beside the system's.
 	CAFile string
 	// UserAgent is sent with every request. Empty: "offsite".
@@ -87,7 +91,7 @@ func (l Line) client() (*http.Client, error) {
 	}
 	transport := &http.Transport{
 		Proxy:                 l.Proxy,
-		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		DialContext:           providers.Dial(&net.Dialer{Timeout: dialTimeout}, l.Conn),
 		TLSHandshakeTimeout:   tlsTimeout,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
 		MaxIdleConnsPerHost:   idleConns,

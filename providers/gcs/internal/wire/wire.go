@@ -47,6 +47,7 @@ type Config struct {
 	UserAgent       string
 	CAFile          string
 	Proxy           func(*http.Request) (*url.URL, error)
+	Conn            func(net.Conn) net.Conn
 }
 
 // check returns the full endpoint. Errors repeat no value but the address.
@@ -170,7 +171,7 @@ func newTransport(c Config) (*http.Transport, error) {
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
 	return &http.Transport{
 		Proxy:                  c.Proxy,
-		DialContext:            dialer.DialContext,
+		DialContext:            providers.Dial(dialer, c.Conn),
 		TLSClientConfig:        tlsConfig,
 		TLSHandshakeTimeout:    tlsTimeout,
 		MaxIdleConns:           idleConns,

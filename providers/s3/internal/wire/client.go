@@ -24,6 +24,8 @@ import (
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"offsite/providers"
 )
 
 const (
@@ -42,6 +44,7 @@ type Settings struct {
 	Profile                     string
 	UserAgent, CAFile           string
 	Proxy                       func(*http.Request) (*url.URL, error)
+	Conn                        func(net.Conn) net.Conn
 }
 
 // Check refuses settings that contradict themselves.
@@ -141,7 +144,7 @@ func webClient(c Settings) (*awshttp.BuildableClient, error) {
 		}
 	}
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-		t.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
+		t.DialContext = providers.Dial(&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}, c.Conn)
 		t.TLSHandshakeTimeout = dialTimeout
 		t.MaxIdleConnsPerHost = 16 // twice what Store has in flight
 		t.DisableCompression = true
