@@ -20,6 +20,9 @@ const (
 	spanSize = chunk.MaxLen
 	// compareSize is how much is read at a time where only the hash is wanted.
 	compareSize = 256 << 10
+	// together is how much is hashed before the observer sees it: as much as the
+	// processor's nearest caches hold.
+	together = 64 << 10
 )
 
 // span is one buffer of plain bytes on its way from a reader to a chunk worker.
@@ -171,8 +174,11 @@ func (rd *reader) cut(ctx context.Context, f io.Reader, e source.Entry, got *rea
 		if _, err := io.ReadFull(f, fresh); err != nil {
 			return shortRead(err)
 		}
-		rd.hash.Write(fresh)
-		watch.Write(fresh)
+		for at := 0; at < len(fresh); at += together {
+			piece := fresh[at:min(at+together, len(fresh))]
+			rd.hash.Write(piece)
+			watch.Write(piece)
+		}
 		if todo == e.Size && got.kind == chunk.WriteOnce {
 			got.kind = chunk.Detect(path.Ext(e.Path), b[:min(len(b), chunk.HeadLen)])
 		}

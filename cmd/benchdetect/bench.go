@@ -92,6 +92,10 @@ func (b *bench) table() bool {
 		if isClean(kind) {
 			target = 1
 		}
+		if kind == blind {
+			fmt.Fprintf(t, "%s\t%d\t%d\t%.1f\tnone: it cannot be seen\n", kind, s.days, s.wrong, float64(s.wrong)*1000/float64(s.days))
+			continue
+		}
 		per := float64(s.wrong) * 1000 / float64(s.days)
 		word := "met"
 		if per > target {
@@ -108,5 +112,9 @@ const (
 	cleanDay    = "clean day"
 	afterChange = "clean day after an acknowledged change"
 )
+
+// blind is the kind of damage that nobody can see who does not know the format: noise
+// in the midst of packed bytes.
+const blind = "encrypted: 4 KiB of every 64 KiB in packed bytes of unknown format"
 
 func isClean(kind string) bool { return kind == cleanDay || kind == afterChange }

@@ -49,6 +49,9 @@ func (y *year) damages(ctx context.Context) error {
 	for way := range encryptions {
 		for _, share := range []float64{0.03, 0.2, 1} {
 			kind := fmt.Sprintf("encrypted: %s, %.0f %% of files", encryptions[way].name, share*100)
+			if y.layout.packed == "chain" && way == partly {
+				kind = blind
+			}
 			if err := y.play(ctx, kind, func(w *workshop) (bool, error) { return y.encrypt(w, way, share) }, caught); err != nil {
 				return err
 			}
@@ -78,7 +81,7 @@ func notClean(o outcome) bool { return o.verdict != verify.Clean }
 // caught says whether an encryption was found for what it is.
 func caught(o outcome) bool {
 	return o.verdict != verify.Clean && slices.ContainsFunc(o.findings, func(f verify.Finding) bool {
-		return slices.Contains([]string{"damaged", "rewritten", "new-broken", "cut-short", "ransom-names", "count", "content"}, f.Check)
+		return slices.Contains([]string{"damaged", "rewritten", "finished", "new-broken", "cut-short", "ransom-names", "count", "content"}, f.Check)
 	})
 }
 

@@ -213,7 +213,9 @@ func (c *comparison) harm(o *record, n *record) string {
 		return ""
 	case n.state >= structure.Short && (o.state == structure.Sound || lost):
 		return n.format.String() + " is not whole any more"
-	case n.state == structure.Unknown && o.state == structure.Sound && (o.format != structure.Text || n.noise >= noisy):
+	case o.format == structure.Text && o.dataEnd == o.size && n.dataEnd < n.size:
+		return "its end has become zeros"
+	case n.state == structure.Unknown && o.state == structure.Sound && n.size >= leastText:
 		return "it is no " + o.format.String() + " any more"
 	case n.state == structure.Unknown && n.head >= headNoise && int(n.head)-int(o.head) >= headRise:
 		return "its first bytes have become noise"
@@ -230,6 +232,8 @@ func (c *comparison) loss(o, n *record) string {
 	switch {
 	case n.flags&flagLooked == 0 || o.flags&flagLooked == 0 || n.state == structure.Sound && o.format != n.format:
 		return ""
+	case n.size == 0 && !c.isLog(n):
+		return "it is empty"
 	case o.dataEnd-n.dataEnd > max(slack, o.dataEnd*hollow/100) && n.size >= o.size:
 		return "its end has become zeros"
 	case n.state == structure.Unknown && !o.once() && o.format != structure.Text && o.size-n.size > max(slack, o.size*shrunk/100):
@@ -238,8 +242,13 @@ func (c *comparison) loss(o, n *record) string {
 	return ""
 }
 
-// noisy is a share of random blocks, per thousand, that no text or table has.
-const noisy = 500
+// isLog says whether the file is a log, which may begin anew on any day.
+func (c *comparison) isLog(n *record) bool {
+	return string(n.kind[:]) == string(c.pass.history.hash("kind", ".log")[:4])
+}
+
+// leastText is how long a file must be to be known for text.
+const leastText = 64
 
 // noise compares the blocks of a file with what they were.
 func (c *comparison) noise(o, n *record) string {
@@ -322,6 +331,16 @@ func (c *comparison) name(lines []string, i int, why string) []string {
 func (c *comparison) rewrites() {
 	var details []string
 	changed, vanished := 0, 0
+	for _, p := range c.changed {
+		if p.old.flags&flagFixed != 0 && !c.moved(&p.old) {
+			c.report.Add(Finding{
+				Check: "finished", Level: LevelSuspect, Count: 1, Measured: "a file that is written once changed", Limit: "none",
+				Remedy: "find out what wrote to it; if it is right that it changes, take its pattern out of write_once in the profile",
+			})
+			c.report.AddDetail(c.name(nil, p.now, "is written once by the profile, and changed")...)
+			break // one is enough, and a set may have thousands
+		}
+	}
 	for _, p := range c.changed {
 		if c.still(&p.old) && !c.moved(&p.old) {
 			changed++

@@ -79,6 +79,7 @@ const (
 	flagLooked = 1 << iota // the bytes were looked at
 	flagLost               // it was sound in a clean set and has been damaged since
 	flagOnce               // its name promises an image or a document
+	flagFixed              // the profile says that it is written once
 )
 
 const (

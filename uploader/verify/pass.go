@@ -60,6 +60,9 @@ func NewPass(passed Passed, h *History, day string) *Pass {
 		if structure.WriteOnceName(name) {
 			r.flags |= flagOnce
 		}
+		if slices.ContainsFunc(passed.fixed, func(m source.Pattern) bool { return m.Match(set.Within(e), false) }) {
+			r.flags |= flagFixed
+		}
 		if structure.Inflates(name) {
 			packed += e.Size
 		}

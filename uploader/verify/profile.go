@@ -39,7 +39,7 @@ type Profile struct {
 	quiet                       time.Duration
 	minFiles                    int
 	minBytes                    int64
-	exclude, last               []source.Pattern
+	exclude, last, fixed        []source.Pattern
 	rules                       []rule
 	evidence                    evidence.Spec
 	missing                     Level // of evidence that is not there
@@ -116,6 +116,7 @@ type profileFile struct {
 	MinBytes    size          `yaml:"min_bytes"`
 	Exclude     []string      `yaml:"exclude"`
 	Last        []string      `yaml:"last"`
+	WriteOnce   []string      `yaml:"write_once"`
 	Required    []ruleFile    `yaml:"required"`
 	Optional    []ruleFile    `yaml:"optional"`
 	Evidence    *evidenceFile `yaml:"evidence"`
@@ -164,7 +165,7 @@ func parseProfile(data []byte) (Profile, error) {
 	if p.minFiles < 0 {
 		return Profile{}, errors.New("min_files is negative")
 	}
-	if len(f.Exclude) > source.MaxPatterns || len(f.Last) > MaxMatch || len(f.Required)+len(f.Optional) > MaxRules {
+	if len(f.Exclude) > source.MaxPatterns || len(f.Last)+len(f.WriteOnce) > MaxMatch || len(f.Required)+len(f.Optional) > MaxRules {
 		return Profile{}, errors.New("too many patterns or rules")
 	}
 	var err error
@@ -173,6 +174,9 @@ func parseProfile(data []byte) (Profile, error) {
 	}
 	if p.last, err = parseMatch(f.Last, false); err != nil {
 		return Profile{}, fmt.Errorf("last: %w", err)
+	}
+	if p.fixed, err = parseMatch(f.WriteOnce, false); err != nil {
+		return Profile{}, fmt.Errorf("write_once: %w", err)
 	}
 	seen := map[string]bool{}
 	for _, list := range []struct {

@@ -32,6 +32,7 @@ const (
 type Passed struct {
 	set    source.Set
 	report Report
+	fixed  []source.Pattern // what the profile says is written once
 }
 
 // Valid reports whether Judge made p.
@@ -94,7 +95,7 @@ func Judge(ctx context.Context, set source.Set, profile Profile, opt Options) (P
 	if j.report.Verdict() == Incomplete {
 		return Passed{}, j.report
 	}
-	return Passed{set, j.report}, j.report
+	return Passed{set, j.report, profile.fixed}, j.report
 }
 
 // judge is the state of one Judge.

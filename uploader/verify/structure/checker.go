@@ -1,11 +1,15 @@
 package structure
 
 const (
-	// headLen is enough to tell every format.
-	headLen = 4096
-	// tailLen holds the end of a file where its directory stands: 64 KiB is the
-	// longest comment behind the directory of a ZIP, and more than any other needs.
-	tailLen = 64<<10 + 22
+	// headLen is enough to tell every format; a PDF may begin so far behind.
+	headLen = 1024
+	// The lengths of the end of a file that are kept. 64 KiB is the longest comment
+	// behind the directory of a ZIP; 8 KiB hold the list of a PDF with some hundred
+	// parts, and any directory of a TIFF. Keeping more costs more than hashing a small
+	// file does.
+	zipTail  = 64<<10 + 22
+	longTail = 8 << 10
+	textTail = 1 << 10
 )
 
 // walker follows the structure of one format. off is where p stands in the file.
@@ -19,7 +23,7 @@ type walker interface {
 type view struct {
 	size int64
 	head []byte // the first bytes, at most headLen
-	tail []byte // the last bytes, at most tailLen; empty for formats without a tail
+	tail []byte // the last bytes, as many as the format wants; empty for formats without a tail
 }
 
 // at returns what is kept from off on, nil where nothing is.
@@ -41,9 +45,10 @@ type Checker struct {
 	off     int64
 	known   bool // the head is complete and the format named
 	format  Format
+	blocks  bool // the blocks are sampled
 	bad     bool // the bytes are not what the name promises
 	walk    walker
-	tail    bool
+	tail    int64 // how much of the end is kept
 	sample  sampler
 }
 
@@ -56,7 +61,6 @@ func New(name string, size, inflate int64) *Checker {
 // Write takes the next bytes. It never fails.
 func (c *Checker) Write(p []byte) (int, error) {
 	n := len(p)
-	c.sample.write(c.off, p)
 	if room := headLen - len(c.view.head); room > 0 && c.off < headLen {
 		c.view.head = append(c.view.head, p[:min(room, len(p))]...)
 	}
@@ -66,22 +70,46 @@ func (c *Checker) Write(p []byte) (int, error) {
 			return n, nil
 		}
 		c.begin()
-		if from := c.off; from > 0 && c.walk != nil { // the head came in pieces
-			c.walk.write(0, c.view.head[:min(from, int64(len(c.view.head)))])
-		}
+		c.again(c.view.head[:min(c.off, int64(len(c.view.head)))])
 	}
 	if c.walk != nil {
 		c.walk.write(c.off, p)
 	}
+	if c.blocks {
+		c.sample.write(c.off, p)
+	}
 	c.off += int64(n)
-	if from := c.view.size - tailLen; c.tail && c.off > from {
+	if from := c.view.size - c.tail; c.tail > 0 && c.off > from {
 		skip := max(from-(c.off-int64(n)), 0)
 		if c.view.tail == nil {
-			c.view.tail = make([]byte, 0, min(tailLen, c.view.size))
+			c.view.tail = make([]byte, 0, min(c.tail, c.view.size))
 		}
 		c.view.tail = append(c.view.tail, p[skip:]...)
 	}
 	return n, nil
+}
+
+// again gives what came before the format was known to those who look at it.
+func (c *Checker) again(head []byte) {
+	if len(head) == 0 {
+		return
+	}
+	if c.walk != nil {
+		c.walk.write(0, head)
+	}
+	if c.blocks {
+		c.sample.write(0, head)
+	}
+}
+
+// packed says whether the blocks of sound files of this format are noise anyway, so
+// that they tell nothing.
+func packed(f Format) bool {
+	switch f {
+	case JPEG, PNG, PDF, Zip, Gzip, SevenZip:
+		return true
+	}
+	return false
 }
 
 // begin names the format and chooses the walker.
@@ -95,23 +123,24 @@ func (c *Checker) begin() {
 		case want == Text || want == None && plainText(c.view.head):
 			c.format = Text
 		case want != None:
-			c.format, c.bad = want, true
+			c.format, c.bad, c.blocks = want, true, true
 			return
 		}
 	}
+	c.blocks = !packed(c.format)
 	switch c.format {
 	case JPEG:
-		c.walk = new(jpegWalk)
+		c.walk = &jpegWalk{until: c.view.size}
 	case PNG:
 		c.walk = new(pngWalk)
 	case TIFF:
-		c.walk, c.tail = new(tiffWalk), true
+		c.walk, c.tail = new(tiffWalk), longTail
 	case DICOM:
 		c.walk = newDICOM(c.view.head, c.view.size)
 	case PDF:
-		c.walk, c.tail = new(pdfWalk), true
+		c.walk, c.tail = new(pdfWalk), longTail
 	case Zip:
-		c.walk, c.tail = &zipWalk{allowed: c.inflate}, true
+		c.walk, c.tail = &zipWalk{allowed: c.inflate}, zipTail
 	case Gzip:
 		c.walk = &gzipWalk{allowed: c.inflate, size: c.view.size}
 	case SevenZip:
@@ -123,9 +152,9 @@ func (c *Checker) begin() {
 	case MyISAMIndex:
 		c.walk = new(indexWalk)
 	case Tape:
-		c.walk, c.tail = new(tapeWalk), true
+		c.walk, c.tail = new(tapeWalk), longTail
 	case Text:
-		c.walk, c.tail = &textWalk{surely: expected(c.name) == Text}, true
+		c.walk, c.tail = &textWalk{surely: expected(c.name) == Text}, textTail
 	}
 }
 
@@ -134,8 +163,12 @@ func (c *Checker) Result() Result {
 	if !c.known && c.view.size > 0 {
 		// The file ended before its head was complete, which its reader reports.
 		c.begin()
+		c.again(c.view.head)
 	}
 	r := Result{Format: c.format, Profile: c.sample.profile(c.view.size)}
+	if !c.blocks {
+		r.Profile.DataEnd = c.view.size
+	}
 	if len(c.view.head) >= headSample {
 		r.Profile.Head = distinct(c.view.head[:headSample])
 	}

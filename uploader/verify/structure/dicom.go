@@ -155,7 +155,7 @@ func (d *dicomWalk) element(off int64) {
 	default:
 		d.skip = length
 		if d.pixels && length > 0 && !d.table && strings.HasPrefix(string(d.syntax), "1.2.840.10008.1.2.4.5") {
-			d.picture = new(jpegWalk)
+			d.picture = &jpegWalk{until: off + length}
 		}
 		d.table = false
 	}

@@ -16,9 +16,22 @@ type jpegWalk struct {
 	length   int
 	restarts bool // restart markers were announced
 	broken   bool
+	peek     int   // bytes until the one that counts the parts of the picture
+	parts    int   // parts of a picture that is coded in one run; 0: it is not
+	more     bool  // a segment said that more pictures follow
+	sparse   bool  // the coded data is one run to the end, of which samples are enough
+	until    int64 // where the file, or the item, ends
 	end      int64 // where the first picture ended
 	next     bool  // another picture follows the first
 }
+
+const (
+	// jpegWhole is how much at the begin and at the end of a picture is followed byte by
+	// byte. Between, where coded data has no end in it, jpegPart of every BlockSize is: an
+	// encrypted block holds four forbidden markers in that much, on average.
+	jpegWhole = 16 << 10
+	jpegPart  = 1 << 10
+)
 
 type jpegMode uint8
 
@@ -28,6 +41,7 @@ const (
 	jpegHigh                   // high byte of a length
 	jpegLow
 	jpegInterval // first byte of the restart interval
+	jpegPeek     // bytes before the one that counts parts
 	jpegScan     // coded data
 	jpegEscape   // after a 0xFF in coded data
 	jpegDone     // after the end of the picture
@@ -35,7 +49,7 @@ const (
 
 func (j *jpegWalk) write(off int64, p []byte) {
 	for i := 0; i < len(p) && !j.broken; {
-		if j.skip > 0 {
+		if j.skip > 0 && j.mode != jpegPeek {
 			n := min(j.skip, len(p)-i)
 			j.skip -= n
 			i += n
@@ -43,12 +57,18 @@ func (j *jpegWalk) write(off int64, p []byte) {
 		}
 		switch j.mode {
 		case jpegScan:
-			n := bytes.IndexByte(p[i:], 0xff)
-			if n < 0 {
-				return
+			n := len(p)
+			if at := off + int64(i); j.sparse && at > jpegWhole && at < j.until-jpegWhole {
+				if at%BlockSize >= jpegPart {
+					i = int(min(int64(i)+BlockSize-at%BlockSize, int64(len(p))))
+					continue
+				}
+				n = int(min(int64(i)+jpegPart-at%BlockSize, int64(len(p))))
 			}
-			i += n + 1
-			j.mode = jpegEscape
+			if i += coded(p[i:n]); i < n {
+				i++
+				j.mode = jpegEscape
+			}
 			continue
 		case jpegDone:
 			if off+int64(i) == j.end {
@@ -60,6 +80,20 @@ func (j *jpegWalk) write(off int64, p []byte) {
 		i++
 		if j.mode == jpegDone {
 			j.end = off + int64(i)
+		}
+	}
+}
+
+// coded returns where the first 0xFF stands that is not followed by a zero in p, or
+// the length of p.
+func coded(p []byte) int {
+	for at := 0; ; at += 2 {
+		n := bytes.IndexByte(p[at:], 0xff)
+		if n < 0 {
+			return len(p)
+		}
+		if at += n; at+1 >= len(p) || p[at+1] != 0 {
+			return at
 		}
 	}
 }
@@ -83,9 +117,14 @@ func (j *jpegWalk) step(b byte) {
 			return
 		}
 		j.skip = j.length - 2
+		j.more = j.more || j.marker == 0xe2
 		switch {
-		case j.marker == 0xda:
-			j.mode = jpegScan
+		case j.marker == 0xda && j.skip > 0:
+			j.skip--
+			j.peek, j.mode = 1, jpegPeek
+		case (j.marker == 0xc0 || j.marker == 0xc1) && j.skip >= 6:
+			j.skip -= 6
+			j.peek, j.mode = 6, jpegPeek
 		case j.marker == 0xdd && j.skip == 2:
 			j.skip--
 			j.mode = jpegInterval
@@ -95,6 +134,16 @@ func (j *jpegWalk) step(b byte) {
 		j.restarts = j.restarts || j.marker == 0xdd
 	case jpegInterval:
 		j.mode = jpegMarker
+	case jpegPeek:
+		if j.peek--; j.peek > 0 {
+			return
+		}
+		if j.mode = jpegMarker; j.marker != 0xda {
+			j.parts = int(b)
+			return
+		}
+		j.mode = jpegScan
+		j.sparse = !j.more && j.parts > 0 && j.parts == int(b)
 	case jpegEscape:
 		switch {
 		case b == 0:
@@ -146,7 +195,12 @@ type pngWalk struct {
 	broken bool
 	done   bool
 	at     int64 // bytes of the signature that were left out
+	chunks int
 }
+
+// pngWhole is how many chunks are summed up before only every other is: they are 8
+// KiB mostly, and damage that is spread over a file hits many.
+const pngWhole = 16
 
 func (w *pngWalk) write(_ int64, p []byte) {
 	if w.at < 8 {
@@ -165,7 +219,9 @@ func (w *pngWalk) write(_ int64, p []byte) {
 			}
 		case w.left > 4:
 			n := min(w.left-4, int64(len(p)))
-			w.sum = crc32.Update(w.sum, crc32.IEEETable, p[:n])
+			if w.summed() {
+				w.sum = crc32.Update(w.sum, crc32.IEEETable, p[:n])
+			}
 			w.left -= n
 			p = p[n:]
 		default:
@@ -174,13 +230,16 @@ func (w *pngWalk) write(_ int64, p []byte) {
 			w.left -= n
 			p = p[n:]
 			if w.left == 0 {
-				w.broken = binary.BigEndian.Uint32(w.stored) != w.sum
+				w.broken = w.summed() && binary.BigEndian.Uint32(w.stored) != w.sum
+				w.chunks++
 				w.done = string(w.head[4:]) == "IEND"
 				w.head, w.stored = w.head[:0], w.stored[:0]
 			}
 		}
 	}
 }
+
+func (w *pngWalk) summed() bool { return w.chunks < pngWhole || w.chunks%2 == 0 }
 
 func (w *pngWalk) begin() {
 	length := binary.BigEndian.Uint32(w.head)

@@ -10,6 +10,7 @@
 package structure
 
 import (
+	"bytes"
 	"path"
 	"strings"
 )
@@ -172,7 +173,7 @@ func detect(head []byte, name string) (Format, bool) {
 		return Tape, true
 	case isInnoDB(head) && (want == InnoDB || strings.Contains(strings.ToLower(name), "ibdata")):
 		return InnoDB, true
-	case strings.Contains(string(head[:min(len(head), 1024)]), "%PDF-"):
+	case bytes.Contains(head, []byte("%PDF-")):
 		return PDF, true
 	case want == MyISAMData:
 		return MyISAMData, true
