@@ -182,14 +182,6 @@ func (d *doctor) layout(ctx context.Context) {
 	}
 	d.add("source", "layout", resultPass, fmt.Sprintf("%s, %s", l.Kind, count(len(found.Sets), "set")), "")
 	d.sets(ctx, found)
-	if found.Away > 0 {
-		d.add("source", "computers", resultWarn, count(found.Away, "folder")+" out of reach",
-			"normal for a PC that is switched off, as long as it did not write the newest backup")
-	}
-	if found.Ahead > 0 {
-		d.add("source", "dates", resultFail, count(found.Ahead, "set")+" with a date in the future",
-			"set the clock of the PC that writes the backup, and remove what has the wrong date")
-	}
 	if len(d.site.layout.Scan.Live) == 0 {
 		d.add("source", "live data", resultWarn, "no live folder is named", "name the folder of the running program under source.live, so that it can never be taken for the backup")
 	}
@@ -242,11 +234,7 @@ func (d *doctor) newest(ctx context.Context) {
 	d.day()
 	d.volumes()
 	d.reading(ctx)
-	if n := len(d.site.missing(set)); n > 0 {
-		d.add("source", "required", resultFail, fmt.Sprintf("%d of %d required patterns not found", n, len(d.site.required)),
-			"look at the log of the backup program, or correct source.required")
-	}
-	_, report := verify.Judge(ctx, set, d.site.profile, verify.Options{Now: d.app.now, Quiet: d.site.quiet(), Finished: true})
+	_, report := d.site.judge(ctx, set, 0, d.app.now)
 	for _, f := range report.Findings() {
 		result := resultWarn
 		if f.Level == verify.LevelIncomplete {
