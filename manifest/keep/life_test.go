@@ -32,6 +32,7 @@ type practice struct {
 	pcs     [2]office
 	checker *simtest.Checker
 	native  bool
+	signed  bool
 	removed int
 	crashes int
 	skipped int
@@ -46,7 +47,7 @@ type office struct {
 
 func newPractice(t *testing.T, seed uint64) *practice {
 	t.Helper()
-	p := &practice{rng: rand.New(rand.NewPCG(seed, 9)), native: seed%2 == 1}
+	p := &practice{rng: rand.New(rand.NewPCG(seed, 9)), native: seed%2 == 1, signed: seed%3 > 0}
 	p.shop = newShop(t, p.native)
 	p.checker = &simtest.Checker{Opener: p.key.Opener(), Namer: p.pc.Namer(), Owner: p.pc.Owner, Now: func() time.Time { return p.now }}
 	for i, key := range []*seal.UploadKey{p.pc, p.other} {
@@ -163,7 +164,7 @@ func (p *practice) sweepBy(e *keep.Evidence) {
 	if p.native {
 		r = &mortal{p.mem, before}
 	}
-	log := p.log(p.rng.IntN(3) > 0)
+	log := p.log(p.signed)
 	log.Store = p.open(&stopper{Driver: p.mem.Plain(), before: before})
 	w := keep.Sweep{Store: p.store, Remover: r, Log: log}
 	done, err := w.Run(p.t.Context(), e, e.Plan(p.now), p.now)

@@ -67,6 +67,14 @@ func newShop(t *testing.T, native bool) *shop {
 	return s
 }
 
+// newEmptyShop is a store that nobody founded.
+func newEmptyShop(t *testing.T) *shop {
+	s := &shop{t: t, now: founded}
+	s.mem = mem.New(mem.Options{Now: func() time.Time { return s.now }})
+	s.store = s.open(bare{s.mem.Plain()})
+	return s
+}
+
 // bare is a bucket that keeps no leases.
 type bare struct{ providers.Driver }
 

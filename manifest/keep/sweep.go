@@ -96,10 +96,10 @@ func (s *Sweep) conclude(ctx context.Context, outcome Entry) error {
 }
 
 // Settle accounts for the objects of an announcement that has no outcome: those that
-// the store still lists were not removed.
+// the store still lists were not removed. Nobody signs for what nobody signed.
 func (s *Sweep) Settle(ctx context.Context, now time.Time) error {
 	last, _, err := s.Log.last(ctx)
-	if err != nil || last.Kind != Intent {
+	if err != nil || last.Kind != Intent || s.Log.PC != "" && !last.Signed {
 		return err
 	}
 	stands := make(map[string]bool)

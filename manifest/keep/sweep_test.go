@@ -281,6 +281,18 @@ func TestTheLogShowsWhatWasDoneToIt(t *testing.T) {
 	}
 }
 
+func TestNobodySignsForAnIntentWithoutSignature(t *testing.T) {
+	s, gone, stay := lapsedShop(t, false)
+	_, err := s.log(false).Append(t.Context(), keep.Entry{Kind: keep.Intent, Time: manifest.At(s.now), Objects: []keep.Mention{{Key: "r/x/invented", Size: 1}}})
+	check(t, err)
+	_, err = s.sweep(&remover{shop: s}, true)
+	check(t, err)
+	s.want(gone, stay)
+	if log := s.logged(); len(log) != 3 || log[2].Of != 2 {
+		t.Errorf("log: %+v", log)
+	}
+}
+
 func TestNumbersOfTheLogCannotBeUsedUp(t *testing.T) {
 	s := newShop(t, false)
 	s.put("log/99999999", "x")

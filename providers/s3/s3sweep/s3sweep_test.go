@@ -16,6 +16,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"offsite/manifest"
+	"offsite/manifest/keep"
+	"offsite/manifest/pack"
+	"offsite/manifest/seal"
 	"offsite/providers"
 	"offsite/providers/providertest/servers"
 	"offsite/providers/s3"
@@ -180,5 +184,73 @@ func TestObjectsAreGoneFromARealServer(t *testing.T) {
 	}
 	if !slices.Equal(left, []string{"keys/a", "r/x/ab"}) {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// TestSweepOfARealServer: what two days have stored goes by its documents, with the
+// reading credential here and the removing one there.
+func TestSweepOfARealServer(t *testing.T) {
+	url := gateway.Get(t).URL
+	cfg := config(url, fmt.Sprintf("sweep-documents-%d", os.Getpid()))
+	client := awss3.New(awss3.Options{BaseEndpoint: aws.String(url), UsePathStyle: true, Region: "us-east-1",
+		Credentials: credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey, "")})
+	_, err := client.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String(cfg.Bucket)})
+	check(t, err)
+	d, err := s3.Open(t.Context(), cfg)
+	check(t, err)
+	remover, err := s3sweep.Open(t.Context(), cfg)
+	check(t, err)
+	store := providers.NewStore(d, providers.Options{})
+	restore, err := seal.NewRestoreKey()
+	check(t, err)
+	secrets, err := seal.NewSecrets()
+	check(t, err)
+	owner := restore.Owner()
+	key, err := seal.NewUploadKey(seal.NewID(), seal.NewID(), restore.Recipient(), secrets, owner.Public())
+	check(t, err)
+	now, err := store.Time(t.Context())
+	check(t, err)
+	header := manifest.Header{Format: 1, Repository: key.Repository, Created: manifest.At(now), Owner: manifest.Public(owner.Public()),
+		Restore: key.Restore, Naming: manifest.NamingV1, Removable: manifest.Removable}
+	check(t, manifest.Found(t.Context(), store, manifest.Founding{Header: header, Owner: owner, Enrolment: manifest.Enrolment{Format: 1,
+		Repository: key.Repository, PC: key.PC, Signing: manifest.Public(key.Public()), Created: manifest.At(now)}}))
+	trust, err := manifest.LoadTrust(t.Context(), store, header)
+	check(t, err)
+	var packs []manifest.Stored
+	for i := range 3 {
+		b := fmt.Appendf(nil, "sealed bytes %d", i)
+		s, err := manifest.SavePack(t.Context(), store, pack.NameOf(b), b, now.AddDate(0, 0, 90))
+		check(t, err)
+		packs = append(packs, s)
+	}
+	var records []string
+	for i, days := range []int{40, 90} {
+		expiry := now.AddDate(0, 0, days)
+		ref, err := manifest.Commit(t.Context(), store, manifest.Record{Format: 1, Repository: key.Repository, Source: "0102030405060708", PC: key.PC,
+			Seq: uint64(i + 1), Time: manifest.At(now), Date: now.Format(time.DateOnly), Revision: i + 1, Zone: "UTC", Profile: "generic", Verdict: manifest.Clean,
+			Expiry: manifest.At(expiry), Table: manifest.Table{Root: strings.Repeat("0", 32)}}, packs[i:i+2], nil, key.Signing, expiry)
+		check(t, err)
+		records = append(records, ref.Key)
+	}
+	then := now.AddDate(0, 0, 42)
+	e, err := keep.Read(t.Context(), store, trust, keep.Options{})
+	check(t, err)
+	sweep := keep.Sweep{Store: store, Remover: remover, Log: &keep.Log{Store: store, Trust: trust, Repository: key.Repository, PC: key.PC, Key: key.Signing}}
+	done, err := sweep.Run(t.Context(), e, e.Plan(then), then)
+	if err != nil || done.Removed != 2 || len(done.Left) != 0 {
+		t.Errorf("done: %+v, %v", done, err)
+	}
+	var left []string
+	for o, err := range store.List(t.Context(), manifest.Removable, "") {
+		check(t, err)
+		left = append(left, o.Key)
+	}
+	want := []string{packs[1].Key(), packs[2].Key(), records[1]}
+	slices.Sort(want)
+	if !slices.Equal(left, want) {
+		t.Errorf("left %q, want %q", left, want)
+	}
+	if log, err := sweep.Log.Read(t.Context()); err != nil || len(log) != 2 || log[1].Problem != nil || log[1].Removed != 2 {
+		t.Errorf("log: %+v, %v", log, err)
 	}
 }
