@@ -89,6 +89,7 @@ type costing struct {
 	shares  []float64
 	deads   []float64
 	waiting map[string]int
+	stored  int // packs, summed over the measurements
 }
 
 type cell struct {
@@ -103,7 +104,7 @@ func retentionCosts(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "storage cost and raised leases, %d packs at the start, %d years of business days:\n", costPacks, costYears)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\tchange a night\tpacks at the end\tkept beyond need\tat most\tdead parts\traises a day\tat most\tyear 1\tyear 2\tyear 3\tlongest wait\t")
+	fmt.Fprintln(t, "\tchange a night\tpacks stored\tkept beyond need\tat most\tdead parts\traises a day\tat most\tyear 1\tyear 2\tyear 3\tlongest wait\t")
 	var broken error
 	for _, c := range costCases() {
 		s, err := c.play(cal)
@@ -149,11 +150,7 @@ func (c costCase) play(cal *retention.Calendar) (costs, error) {
 		s.dead += p.deads[i] / float64(len(p.shares))
 		s.most = max(s.most, p.shares[i])
 	}
-	for i := range p.packs {
-		if !p.packs[i].gone {
-			s.kept++
-		}
-	}
+	s.kept = p.stored / max(1, len(p.shares))
 	return s, nil
 }
 
@@ -348,6 +345,7 @@ func (p *costing) measure() {
 	for _, m := range needed {
 		parts += bits.OnesCount32(m)
 	}
+	p.stored += stored
 	p.shares = append(p.shares, float64(stored-len(needed))/float64(len(needed)))
 	p.deads = append(p.deads, float64(len(needed)*p.parts-parts)/float64(parts))
 }
