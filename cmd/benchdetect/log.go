@@ -110,8 +110,8 @@ func robocopyLog(what told) string {
 		out += "2026/01/05 18:40:00 FEHLER 32 (0x00000020) Datei wird kopiert\r\n"
 	}
 	return out + fmt.Sprintf("\r\n           Insgesamt   KopiertÜbersprungenKeine Übereinstimmung    FEHLER    Extras\r\n"+
-		"Verzeich.:        40         1        40         0         0         0\r\n"+
-		"  Dateien:      1200        30      1170         0         %d         0\r\n"+
+		"Verzeich.:        41         1        40         0         0         0\r\n"+
+		"  Dateien:      1200        30      %d         0         %d         0\r\n"+
 		"    Bytes:   92.10 m    1.23 m   90.87 m         0         0         0\r\n"+
-		"   Zeiten:   0:00:12   0:00:03                       0:00:00   0:00:09\r\n   Beendet: Montag, 5. Januar 2026 18:45:00\r\n", failed)
+		"   Zeiten:   0:00:12   0:00:03                       0:00:00   0:00:09\r\n   Beendet: Montag, 5. Januar 2026 18:45:00\r\n", 1170-failed, failed)
 }

@@ -42,7 +42,7 @@ func (s Spec) robocopy(text string, written time.Time) (Result, error) {
 		for k := range rows {
 			rows[k] = tableRow(lines[i+k])
 		}
-		if rows[0] == nil || rows[1] == nil || rows[2] == nil {
+		if rows[0] == nil || rows[1] == nil || rows[2] == nil || !addsUp(rows[1]) {
 			continue
 		}
 		last, failed = i, rows[0][failedColumn]+rows[1][failedColumn]+rows[2][failedColumn]
@@ -63,6 +63,12 @@ func (s Spec) robocopy(text string, written time.Time) (Result, error) {
 		return Result{Outcome: Failed, When: written, Numbers: fmt.Sprintf("%.0f failed", failed), Text: lines[last+1]}, nil
 	}
 	return Result{Outcome: Succeeded, When: written, Numbers: "0 failed", Text: lines[last+1]}, nil
+}
+
+// addsUp says whether a row of counts is one: everything was copied, skipped, of
+// another kind, or failed. Names of files that look like rows do not add up.
+func addsUp(row []float64) bool {
+	return row[0] == row[1]+row[2]+row[3]+row[failedColumn]
 }
 
 // tableRow reads a row of the table: a word, a colon and six numbers, of which sizes
