@@ -77,21 +77,22 @@ func (k *keeper) look(ctx context.Context, e *keep.Evidence, ans *sweepAnswer) e
 		return err
 	}
 	gone := e.Missing(before, *ans.Time)
-	ans.Gone, ans.Early = len(gone), append([]keep.Mention{}, keep.Early(gone)...)
+	fresh := before.Fresh(gone)
+	ans.Gone, ans.Early = len(fresh), append([]keep.Mention{}, keep.Early(gone)...)
 	if !ans.yes {
 		return ans.alarm(k.name)
 	}
 	log := k.log()
-	for _, entry := range keep.LookEntries(gone, *ans.Time) {
+	for _, entry := range keep.LookEntries(fresh, *ans.Time) {
 		if _, err := log.Append(ctx, entry); err != nil {
 			return err
 		}
 	}
 	// Only now: a look that was not written down is made again.
-	if err := k.remember(seenFile, e.Sight()); err != nil {
+	if err := k.remember(seenFile, e.After(gone)); err != nil {
 		return err
 	}
-	if len(gone) > 0 {
+	if len(fresh) > 0 {
 		if err := k.noteHead(ctx, nil); err != nil {
 			return err
 		}

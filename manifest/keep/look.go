@@ -24,13 +24,14 @@ type Memory map[Place]Remembered
 type Remembered struct {
 	Size  int64
 	Until time.Time // zero: nothing asks for it
+	Lost  bool      // it went before its time, and that was written down
 }
 
 // Sight is what there is to remember of the present listing.
 func (e *Evidence) Sight() Memory {
 	m := make(Memory, len(e.objects))
 	for _, o := range e.objects {
-		m[Place{Key: o.Key}] = Remembered{o.Size, Until{Time: o.Lease}.latest(e.keys[o.Key]).Time}
+		m[Place{Key: o.Key}] = Remembered{Size: o.Size, Until: Until{Time: o.Lease}.latest(e.keys[o.Key]).Time}
 	}
 	return m
 }
@@ -65,6 +66,21 @@ func (e *Evidence) Missing(m Memory, now time.Time) []Mention {
 	return out
 }
 
+// After is what to remember once a look was written down: what stands, and what went
+// before its time, so that it is written down once and remains an alarm.
+func (e *Evidence) After(gone []Mention) Memory {
+	m := e.Sight()
+	for _, g := range Early(gone) {
+		m[Place{Key: g.Key}] = Remembered{Size: g.Size, Until: g.Until.Time, Lost: true}
+	}
+	return m
+}
+
+// Fresh returns those that no earlier look has written down.
+func (m Memory) Fresh(gone []Mention) []Mention {
+	return slices.DeleteFunc(slices.Clone(gone), func(g Mention) bool { return m[Place{Key: g.Key}].Lost })
+}
+
 // Early returns those that went before their time.
 func Early(gone []Mention) []Mention {
 	return slices.DeleteFunc(slices.Clone(gone), func(m Mention) bool { return m.End != EndEarly })
@@ -86,6 +102,7 @@ func LookEntries(gone []Mention, now time.Time) []Entry {
 const (
 	memoryHead = "offsite memory 1 "
 	noVersion  = "-"
+	lostMark   = " lost"
 	// maxMemory bounds the file: a line of 200 bytes for each of a million objects.
 	maxMemory = 200 << 20
 )
@@ -104,7 +121,7 @@ func (m Memory) Encode(repository string) []byte {
 		if r := m[at]; !r.Until.IsZero() {
 			until = r.Until.Unix()
 		}
-		fmt.Fprintf(&b, "%s %s %d %d\n", at.Key, version, m[at].Size, until)
+		fmt.Fprintf(&b, "%s %s %d %d%s\n", at.Key, version, m[at].Size, until, map[bool]string{true: lostMark}[m[at].Lost])
 	}
 	return b.Bytes()
 }
@@ -124,7 +141,8 @@ func DecodeMemory(data []byte, repository string) (Memory, error) {
 		return m, nil
 	}
 	for s.Scan() {
-		f := strings.Split(s.Text(), " ")
+		line, lost := strings.CutSuffix(s.Text(), lostMark)
+		f := strings.Split(line, " ")
 		if len(f) != 4 || !providers.ValidKey(f[0]) {
 			return nil, errors.New("read memory: a line is damaged")
 		}
@@ -133,7 +151,7 @@ func DecodeMemory(data []byte, repository string) (Memory, error) {
 		if err := errors.Join(err1, err2); err != nil {
 			return nil, fmt.Errorf("read memory: %w", err)
 		}
-		at, r := Place{Key: f[0]}, Remembered{Size: size}
+		at, r := Place{Key: f[0]}, Remembered{Size: size, Lost: lost}
 		if f[1] != noVersion {
 			at.Version = providers.Version(f[1])
 		}
