@@ -97,7 +97,7 @@ func Vacant(ctx context.Context, store *providers.Store) error {
 	case !errors.Is(err, providers.ErrNotExist):
 		return err
 	}
-	for _, err := range store.List(ctx, keysPrefix, "") {
+	for _, err := range store.List(ctx, KeysPrefix, "") {
 		if err != nil {
 			return err
 		}

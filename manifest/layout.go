@@ -22,7 +22,7 @@ const (
 	HeaderKey  = "offsite.json"
 	SecretsKey = "keys/secrets.age"
 
-	keysPrefix   = "keys/"
+	KeysPrefix   = "keys/"
 	HolderPrefix = "keys/holder-"
 	PCPrefix     = "keys/pc-"
 

@@ -60,6 +60,7 @@ func (a *app) verbs() []verb {
 		a.lsVerb(),
 		a.restoreVerb(),
 		a.checkVerb(),
+		a.copyVerb(),
 		a.acknowledgeVerb(),
 		a.sweepVerb(),
 		a.manageVerb(),

@@ -34,6 +34,7 @@ var allowed = map[string]struct {
 	"manifest/pack":       {nil, "pack bytes can be read without keys, stores or the rest"},
 	"manifest":            {[]string{"manifest/pack", "manifest/seal", "providers"}, "documents bind names, signatures and objects"},
 	"manifest/keep":       {[]string{"manifest", "manifest/seal", "providers"}, "until when objects are kept follows from documents alone"},
+	"manifest/mirror":     {[]string{"manifest", "manifest/pack", "manifest/seal", "providers"}, "copying opens nothing, and needs neither uploader nor restore"},
 	"manifest/restore":    {[]string{"manifest", "manifest/pack", "manifest/seal", "providers"}, "restoring never needs the uploader"},
 
 	"retention": {nil, "policy is pure"},
