@@ -115,6 +115,6 @@ const (
 
 // blind is the kind of damage that nobody can see who does not know the format: noise
 // in the midst of packed bytes.
-const blind = "encrypted: 4 KiB of every 64 KiB in packed bytes of unknown format"
+const blind = "encrypted: after 4 KiB, packed bytes of unknown format"
 
 func isClean(kind string) bool { return kind == cleanDay || kind == afterChange }

@@ -49,7 +49,7 @@ func (y *year) damages(ctx context.Context) error {
 	for way := range encryptions {
 		for _, share := range []float64{0.03, 0.2, 1} {
 			kind := fmt.Sprintf("encrypted: %s, %.0f %% of files", encryptions[way].name, share*100)
-			if y.layout.packed == "chain" && way == partly {
+			if y.layout.packed == "chain" && way >= sparing {
 				kind = blind
 			}
 			if err := y.play(ctx, kind, func(w *workshop) (bool, error) { return y.encrypt(w, way, share) }, caught); err != nil {

@@ -98,10 +98,50 @@ func (z *zipWalk) entry() {
 func (z *zipWalk) prove() {
 	switch {
 	case z.room == 0:
+	case z.open:
+		z.broken = !streamed(z.hold)
 	case z.method == 0:
 		z.broken = len(z.hold) < z.room || int64(z.room) == z.total() && crc32.ChecksumIEEE(z.hold) != z.sum
 	default:
-		z.broken = !inflates(flate.NewReader(bytes.NewReader(z.hold)), !z.open && int64(z.room) == z.total(), z.sum)
+		z.broken = !inflates(flate.NewReader(bytes.NewReader(z.hold)), int64(z.room) == z.total(), z.sum)
+	}
+}
+
+// streamed proves entries whose length stands behind them, as far as they are held:
+// the end of an entry is where its packed stream ends. b begins with such a stream.
+func streamed(b []byte) bool {
+	le := binary.LittleEndian
+	for {
+		r, sum := bytes.NewReader(b), crc32.NewIEEE()
+		n, err := io.Copy(sum, io.LimitReader(flate.NewReader(r), maxUnpacked))
+		if n == maxUnpacked || errors.Is(err, io.ErrUnexpectedEOF) {
+			return true // the rest is not held
+		}
+		if err != nil {
+			return false
+		}
+		b = b[len(b)-r.Len():]
+		if len(b) >= 4 && string(b[:4]) == "PK\x07\x08" {
+			b = b[4:]
+		}
+		if len(b) < 12 {
+			return true
+		}
+		if le.Uint32(b) != sum.Sum32() {
+			return false
+		}
+		next := bytes.Index(b[:min(len(b), 24)], []byte("PK")) // sizes of 4 or of 8 bytes
+		if next < 0 {
+			return len(b) < 24
+		}
+		if b = b[next:]; len(b) < zipHead || string(b[:4]) != "PK\x03\x04" {
+			return true // the directory, or not held
+		}
+		skip := zipHead + int(le.Uint16(b[26:])) + int(le.Uint16(b[28:]))
+		if le.Uint16(b[6:])&8 == 0 || le.Uint16(b[8:]) != 8 || skip > len(b) {
+			return true
+		}
+		b = b[skip:]
 	}
 }
 
@@ -122,6 +162,9 @@ func inflates(r io.Reader, whole bool, sum uint32) bool {
 }
 
 func (z *zipWalk) finish(v *view) State {
+	if z.open && !z.done && len(z.hold) > 0 {
+		z.prove()
+	}
 	if z.broken {
 		return Broken
 	}

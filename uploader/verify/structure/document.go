@@ -95,13 +95,32 @@ func (t *textWalk) finish(v *view) State {
 		{"-- MariaDB dump", "-- Dump completed"},
 		{"-- PostgreSQL database dump", "-- PostgreSQL database dump complete"},
 		{"{\\rtf", "}"},
-		{"<?xml", ">"},
+		{"<?xml", rootEnd(v.head)},
 	} {
 		if bytes.Contains(v.head[:min(len(v.head), 512)], []byte(k.begin)) && !bytes.Contains(last, []byte(k.end)) {
 			return Short
 		}
 	}
 	return Sound
+}
+
+// rootEnd is how a document of XML that begins with head ends.
+func rootEnd(head []byte) string {
+	for i := 0; i+1 < len(head); i++ {
+		if head[i] != '<' || head[i+1] == '?' || head[i+1] == '!' {
+			continue
+		}
+		name, _, whole := bytes.Cut(head[i+1:], []byte(">"))
+		empty := bytes.HasSuffix(name, []byte("/"))
+		if space := bytes.IndexAny(name, " \t\r\n/"); space >= 0 {
+			name, whole = name[:space], true
+		}
+		if whole && !empty {
+			return "</" + string(name)
+		}
+		break
+	}
+	return ">"
 }
 
 // controls says whether b holds a byte that no text holds.
