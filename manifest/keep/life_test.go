@@ -201,9 +201,9 @@ func TestSweepsOfRandomLives(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			p := newPractice(t, seed)
-			for n := range 110 {
+			for n := range 70 {
 				for i := range p.pcs {
-					if o := &p.pcs[i]; p.rng.IntN(3+4*i) < 2 && (n < 50 || n > 56+int(seed%8)*2) {
+					if o := &p.pcs[i]; p.rng.IntN(3+4*i) < 2 && (n < 36 || n > 40+int(seed%8)*2) {
 						p.work(o)
 						p.run(o)
 					}
@@ -212,7 +212,7 @@ func TestSweepsOfRandomLives(t *testing.T) {
 				if p.rng.IntN(3) > 0 {
 					p.sweepTonight()
 				}
-				if n%4 == 3 {
+				if n%6 == 5 {
 					p.proveAll()
 				}
 				p.now = founded.Add(time.Duration(n+1) * day)
