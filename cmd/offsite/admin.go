@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,6 +29,14 @@ func (a *app) openAdmin(ctx context.Context, s config.Store, c *config.Config, f
 
 // openAdminAs opens it with the credentials of its block.
 func (a *app) openAdminAs(ctx context.Context, s config.Store, c *config.Config, f *placeFlags) (providers.Admin, error) {
+	admin, err := a.adminOf(ctx, s, c, f)
+	if errors.Is(err, providers.ErrInvalid) {
+		return nil, fail(exitUsage, err, "correct the flags, or the store's address or block")
+	}
+	return admin, err
+}
+
+func (a *app) adminOf(ctx context.Context, s config.Store, c *config.Config, f *placeFlags) (providers.Admin, error) {
 	floor, longest := time.Duration(f.floor), longestOf(c)
 	switch s.Address.Scheme {
 	case "s3":
