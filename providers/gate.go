@@ -64,10 +64,3 @@ func (g *gate) leave(err error) {
 		g.slots <- struct{}{}
 	}
 }
-
-// open is how many may be under way at present.
-func (g *gate) open() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.width
-}
