@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"path"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,7 +42,7 @@ func contract(t *testing.T, cfg s3.Config) {
 	}}
 	providertest.Run(t, func(t *testing.T) providers.Driver {
 		own := cfg
-		own.Prefix = fmt.Sprintf("case-%d/below", prefixes.Add(1))
+		own.Prefix = path.Join(cfg.Prefix, fmt.Sprintf("case-%d/below", prefixes.Add(1)))
 		switch d := open(t, own).(type) {
 		case *s3.Locked:
 			return &lockedStore{Locked: d, cfg: own}
@@ -100,11 +101,12 @@ func (l *lockedStore) List(ctx context.Context, prefix, after string) iter.Seq2[
 
 func open(t *testing.T, cfg s3.Config) providers.Driver {
 	t.Helper()
-	if cfg.Endpoint == "" {
-		cfg.Endpoint = gatewayURL(t)
+	if cfg.Region == "" { // else it is a live one
+		if cfg.Endpoint == "" {
+			cfg.Endpoint = gatewayURL(t)
+		}
+		cfg.PathStyle, cfg.AccessKey, cfg.SecretKey = true, accessKey, secretKey
 	}
-	cfg.PathStyle = true
-	cfg.AccessKey, cfg.SecretKey = accessKey, secretKey
 	d, err := s3.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,9 @@ package wire
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -35,6 +37,7 @@ type Answer struct {
 	Status  int
 	Request string
 	Header  http.Header
+	Cut     bool // the line broke before it had said why
 }
 
 // Read finds the answer in an error of the SDK.
@@ -55,7 +58,14 @@ func Read(err error) Answer {
 	if text := http.StatusText(a.Status); text != "" && a.Message == text && a.Code == strings.ReplaceAll(text, " ", "") {
 		a.Code = "" // made up by the SDK: the answer had no body, or one that is not the service's
 	}
+	a.Cut = a.Code == "" && cut(err)
 	return a
+}
+
+// cut says whether an answer ended before its end.
+func cut(err error) bool {
+	var syntax *xml.SyntaxError
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &syntax) && syntax.Msg == "unexpected EOF"
 }
 
 // Wrap gives an error of a call its kind. A write may have been applied.
@@ -87,6 +97,9 @@ func (a Answer) kind(write bool) error {
 	}
 	if strings.HasPrefix(a.Code, "KMS.") { // the bucket's key is missing, disabled or refused
 		return providers.ErrDenied
+	}
+	if a.Cut {
+		return unknown(write) // a refusal that nobody heard to the end may have been a request to come later
 	}
 	switch a.Status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
