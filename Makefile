@@ -53,6 +53,17 @@ CORPUS ?=
 bench-detect:
 	$(GO) run ./cmd/benchdetect -corpus '$(CORPUS)' $(DETECT)
 
+# Many years of a practice in virtual time, then every planted bug, which must be
+# found. SEED=n shows the last days of one practice instead.
+YEARS ?= 2000
+SEED  ?=
+sim:
+ifeq ($(SEED),)
+	$(GO) test -count=1 -timeout 2h -v -run '^(TestManyYears|TestPlantedBugsAreFound)$$' ./uploader/simtest -args -sim.many $(YEARS) -sim.mutations 0
+else
+	$(GO) test -count=1 -v -run '^TestYears$$' ./uploader/simtest -args -sim.seed $(SEED) -sim.only
+endif
+
 # Each fuzz target for FUZZTIME.
 FUZZTIME ?= 30s
 fuzz:

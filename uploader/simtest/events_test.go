@@ -35,7 +35,7 @@ func (w *world) apply(e event, p *pc, nights *[]night) {
 		p.offline, *nights = w.day+days, nil
 	case "clock":
 		if p.clock == 0 {
-			p.clock = []time.Duration{-40 * time.Minute, 3 * time.Hour, -30 * time.Hour, 40 * day, -40 * day, 800 * day, -800 * day}[r.IntN(7)]
+			p.clock = []time.Duration{-40 * time.Minute, -20 * time.Hour, 3 * time.Hour, 40 * day, 800 * day}[r.IntN(5)]
 		} else {
 			p.clock = 0
 		}

@@ -246,8 +246,10 @@ func (l *ledger) audit(now time.Time) []string {
 	live := l.snaps[:0:0]
 	for _, s := range l.snaps {
 		until := s.until(promised)
-		if s.forged || s.harmed {
-			live = append(live, s)
+		if s.forged || s.harmed || s.lapsed {
+			if !s.lapsed || l.present(s) {
+				live = append(live, s)
+			}
 			continue
 		}
 		if until.Before(now) {
@@ -309,12 +311,20 @@ func (l *ledger) object(id string, s *snap, until time.Time, promised *leaseDoc)
 	return ""
 }
 
-// visible returns the snapshots of a source that stand in the store.
-func (l *ledger) visible(source string, now time.Time) []*snap {
+// lapse notes which snapshots have lapsed. Somebody may still raise what is left of
+// one, but nobody owes that it is whole.
+func (l *ledger) lapse(now time.Time) {
 	promised := l.promises()
-	var out []*snap
 	for _, s := range l.snaps {
 		s.lapsed = s.lapsed || s.until(promised).Before(now)
+	}
+}
+
+// visible returns the snapshots of a source that stand in the store.
+func (l *ledger) visible(source string, now time.Time) []*snap {
+	l.lapse(now)
+	var out []*snap
+	for _, s := range l.snaps {
 		if s.source == source && l.present(s) {
 			out = append(out, s)
 		}

@@ -172,8 +172,9 @@ func (p *pc) work(seed uint64, now time.Time, changes int) error {
 				err = nil
 			}
 			p.files = slices.Delete(p.files, i, i+1)
-		default: // a letter is written anew
-			err = p.write(p.files[r.IntN(len(p.files))], r.Uint64(), 50+r.IntN(300), now)
+		default: // a letter is written anew, or as it was weeks ago
+			content := r.Uint64N(6)
+			err = p.write(p.files[r.IntN(len(p.files))], content, 50+int(content), now)
 		}
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package simtest_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"offsite/manifest"
+	"offsite/manifest/keep"
 	"offsite/manifest/restore"
 	"offsite/providers"
 	"offsite/uploader/simtest"
@@ -22,11 +24,11 @@ func (w *world) remove() {
 	if w.day < w.lazy {
 		return
 	}
-	w.gate.drive(w.remover())
+	w.gate.drive(w.removal())
 }
 
-// remover is whoever removes, as an actor among others.
-func (w *world) remover() *actor {
+// removal is whoever removes, as an actor among others.
+func (w *world) removal() *actor {
 	a := &actor{name: "removal"}
 	go func() {
 		defer func() { a.ended.Store(true); w.gate.ring() }()
@@ -53,64 +55,61 @@ func (w *world) remover() *actor {
 	return a
 }
 
-const (
-	// sweepDelay is how long after its lease has lapsed an object is swept.
-	sweepDelay = day
-	// unmentioned is how long an object is kept that no record mentions.
-	unmentioned = 30 * day
-)
+// sweepEvery is how often somebody sweeps, in days.
+const sweepEvery = 7
 
-// sweep removes what no record keeps: first the plan, from what the store says now,
-// then one removal after the other, while others go on using the store.
+// sweep is the program's own sweep, by the clock of the first PC: the plan from what
+// the store says now, then one removal after the other, while others go on using the
+// store. What the thief left among the documents somebody has looked at.
 func (w *world) sweep(a *actor, b *box) {
-	kept := w.keptByRecords(b)
-	now := w.now()
-	var plan []providers.Object
-	for _, o := range b.mem.Objects() {
-		until, known := kept[o.Key]
-		if !known {
-			until = o.Modified.Add(unmentioned)
-		}
-		if strings.HasPrefix(o.Key, manifest.Removable) && until.Add(sweepDelay).Before(now) {
-			plan = append(plan, o)
+	if w.day%sweepEvery != 0 && !w.lapsing && !w.over {
+		return
+	}
+	p, ctx := w.pcs[0], context.Background()
+	store := b.open(w.gate, a)
+	now, err := keep.Now(w.now(), w.now().Add(p.clock))
+	if err != nil {
+		w.note("store %s: sweep: %v", b.name, err)
+		return
+	}
+	trust := w.trust(providers.NewStore(b.mem, providers.Options{}))
+	e, err := keep.Read(ctx, store, trust, keep.Options{})
+	must(err)
+	var known []string
+	for _, d := range e.Bad() {
+		if w.thief.wrote(b, d.Key) {
+			known = append(known, d.Key)
 		}
 	}
-	for _, o := range plan {
-		w.gate.enter(a.name, "remove", b.name+" "+o.Key)
-		b.mem.Lose(o.Key)
-		b.writes++
-		w.stats.removed++
+	if len(known) > 0 {
+		e, err = keep.Read(ctx, store, trust, keep.Options{Disregard: known})
+		must(err)
 	}
-	w.note("store %s: %d objects swept", b.name, len(plan))
+	if err := e.Alive(now); err != nil && !w.over {
+		w.note("store %s: sweep: %v", b.name, err)
+		return
+	}
+	s := keep.Sweep{Store: store, Remover: remover{w, a, b}, Log: &keep.Log{Store: store, Trust: trust, Repository: p.key.Repository, PC: p.key.PC, Key: p.key.Signing}}
+	done, err := s.Run(ctx, e, e.Plan(now), now)
+	if err != nil && !errors.Is(err, keep.ErrChanged) {
+		w.fail("I9 store %s: sweep: %v", b.name, err)
+	}
+	w.stats.removed += done.Removed
+	w.note("store %s: %d objects swept, %v", b.name, done.Removed, err)
 }
 
-// keptByRecords is what FORMAT.md says of a store without leases: an object is kept
-// until the latest time that any record or lease record says.
-func (w *world) keptByRecords(b *box) map[string]time.Time {
-	w.absorb(b)
-	kept := make(map[string]time.Time)
-	keep := func(key string, until time.Time) { kept[key] = later(kept[key], until) }
-	for _, s := range b.ledger.snaps {
-		if !b.ledger.present(s) {
-			continue
-		}
-		keep(s.key, s.expiry)
-		for _, p := range s.pins {
-			keep(p.key, s.expiry)
-		}
-	}
-	for key, d := range b.ledger.leases {
-		for name, until := range d.objects {
-			keep(manifest.SegmentPrefix+name, until)
-			keep(manifest.PackPrefix+name[:2]+"/"+name, until)
-			keep(key, until)
-		}
-		for record, until := range d.snaps {
-			keep(record, until)
-			keep(key, until)
-		}
-	}
-	return kept
+// remover is the credential that may remove.
+type remover struct {
+	w *world
+	a *actor
+	b *box
+}
+
+func (r remover) Remove(_ context.Context, key string, _ providers.Version) error {
+	r.w.gate.enter(r.a.name, "remove", r.b.name+" "+key)
+	r.b.mem.Lose(key)
+	r.b.writes++
+	return nil
 }
 
 func (w *world) trust(store *providers.Store) *manifest.Trust {
@@ -124,23 +123,16 @@ func (w *world) trust(store *providers.Store) *manifest.Trust {
 // maxManaged is the longest lease that the manager grants: it knows the rules.
 const maxManaged = 10 * 366 * day
 
-// manage raises what the signed lease records ask for. The manager holds no key but
-// the owner's public one.
+// manage is the program's own lease manager: it raises what the signed records ask
+// for, and holds no key but the owner's public one.
 func (w *world) manage(a *actor, b *box) {
-	kept := w.keptByRecords(b)
-	now := w.now()
-	keys := make([]string, 0, len(kept))
-	for key := range kept {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
-		o, ok := b.ledger.objects[key]
-		if ok && o.Lease.Before(kept[key]) && kept[key].After(now) && kept[key].Sub(now) < maxManaged {
-			w.gate.enter(a.name, "raise", b.name+" "+key)
-			_ = b.mem.Raise(context.Background(), key, "", kept[key])
-			b.writes++
-		}
+	ctx := context.Background()
+	store := providers.NewStore(leasingPort{port{b, w.gate, a, b.mem}}, providers.Options{})
+	e, err := keep.Read(ctx, store, w.trust(store), keep.Options{Longest: maxManaged})
+	must(err)
+	_, err = keep.Manage(ctx, store, e.Raises(w.now(), w.policy.Lease, func(keep.Place) time.Time { return time.Time{} }))
+	if err != nil && !w.harmed {
+		w.note("store %s: lease manager: %v", b.name, err)
 	}
 }
 
@@ -188,7 +180,10 @@ func (w *world) finish() {
 	for _, b := range w.boxes {
 		b.down = false
 	}
-	w.lazy = 0
+	w.lazy, w.over = 0, true
+	for _, p := range w.pcs {
+		p.clock = 0
+	}
 	for i := range 20 {
 		w.step(7 + 21*min(1, i/10))
 		if len(w.wrong) > 0 {

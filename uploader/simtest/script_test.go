@@ -44,7 +44,7 @@ var kinds = []struct {
 	{"catchup", 6, "the set of an earlier day is stored with that day's date"},
 	{"twice", 10, "two runs on one day"},
 	{"overlap", 40, "both PCs run at the same time"},
-	{"lapse", 30, "the removal runs during the PC's run"},
+	{"lapse", 120, "the removal runs during the PC's run"},
 	{"lazy", 8, "nothing is removed for some days"},
 	{"thief", 12, "somebody with the upload key and the credential"},
 	{"lost", 4, "the PC loses its local state"},
@@ -100,6 +100,9 @@ func parseScript(text string) (s script, err error) {
 	return s, nil
 }
 
+// maxReduce is how often a failing script is tried while it is reduced.
+const maxReduce = 150
+
 // reduce drops what is not needed for a failure: days at the end, then events, in
 // halves first and one by one at last. fails says whether a script still fails.
 func (s script) reduce(fails func(script) (day int, failed bool)) script {
@@ -114,8 +117,9 @@ func (s script) reduce(fails func(script) (day int, failed bool)) script {
 	if !try(s) {
 		return s
 	}
+	runs := 0
 	for n := max(1, len(s.events)/2); n > 0; n /= 2 {
-		for at := 0; at < len(s.events); {
+		for at := 0; at < len(s.events) && runs < maxReduce; runs++ {
 			c := s
 			c.events = slices.Concat(s.events[:at], s.events[min(at+n, len(s.events)):])
 			if !try(c) {

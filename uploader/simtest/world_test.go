@@ -49,13 +49,14 @@ type world struct {
 	wrong   []string
 	diary   []string // the last things that happened
 	stats   stats
+	over    bool // nobody stores anything any more
 	lapsing bool // tonight the removal runs during the PCs' runs
 }
 
 // stats count what was simulated.
 type stats struct {
-	years                                                           float64
-	runs, commits, crashes, removed, restored, proved, thefts, late int
+	years                                                     float64
+	runs, commits, crashes, removed, restored, proved, thefts int
 }
 
 func (s *stats) add(o stats) {
@@ -189,7 +190,6 @@ type night struct {
 	date    retention.Date        // zero: today's
 	readAll bool
 	suspect bool
-	lies    bool // a store lies about a record
 	onWrite func(op, key string)
 }
 
@@ -230,6 +230,10 @@ func (w *world) begin(p *pc, n night) *actor {
 		}
 		cfg.Stores = append(cfg.Stores, uploader.Target{Name: b.name, Store: b.open(w.gate, a, rules...)})
 	}
+	for _, b := range w.boxes {
+		w.absorb(b)
+		b.ledger.lapse(w.now())
+	}
 	w.stats.runs++
 	go func() {
 		defer func() { a.ended.Store(true); w.gate.ring() }()
@@ -263,7 +267,7 @@ func (w *world) conclude(p *pc, n night, res uploader.Result, err error) {
 		if clean && s.Ref.Key != "" && b.ledger.objects[s.Ref.Key].Key == "" {
 			w.fail("I4 %s: store %s: %s is reported as committed and does not exist", p.name, b.name, s.Ref.Key)
 		}
-		if p.clock == 0 && (clean || w.harmed && !p.incident && s.Ref.Key != "") {
+		if p.clock == 0 && !w.lapsing && (clean || w.harmed && !p.incident && s.Ref.Key != "") {
 			b.ledger.audited = -1
 			oracle{w.cal, w.policy}.afterRun(b.ledger.visible(p.id, w.now()), w.now())
 		}
@@ -317,7 +321,7 @@ func (w *world) proveOne(arg uint64) {
 func (b *box) pick(w *world, arg uint64) *snap {
 	promised := b.ledger.promises()
 	live := slices.DeleteFunc(slices.Clone(b.ledger.snaps), func(s *snap) bool {
-		return s.forged || s.harmed || s.until(promised).Before(w.now())
+		return s.forged || s.harmed || s.lapsed || s.until(promised).Before(w.now())
 	})
 	if len(live) == 0 {
 		return nil
@@ -427,7 +431,7 @@ func (w *world) drive(actors []*actor) {
 		return
 	}
 	if w.lapsing {
-		actors = append(actors, w.remover())
+		actors = append(actors, w.removal())
 	}
 	w.gate.drive(actors...)
 	for _, p := range w.pcs {

@@ -195,7 +195,7 @@ func TestTheReducerKeepsWhatMatters(t *testing.T) {
 	if len(small.events) != 2 || small.events[0] != a || small.events[1] != b || small.days != b.day+1 {
 		t.Errorf("reduced to\n%v", small)
 	}
-	if runs > 2*len(s.events) {
+	if runs > maxReduce+1 {
 		t.Errorf("%d runs to reduce %d events", runs, len(s.events))
 	}
 }
