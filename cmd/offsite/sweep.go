@@ -182,7 +182,7 @@ func (k *keeper) sweepOnce(ctx context.Context, e *keep.Evidence, remover provid
 	if !k.app.yes {
 		return ans.alarm(k.name)
 	}
-	s := keep.Sweep{Store: k.store, Remover: remover, Log: k.log()}
+	s := keep.Sweep{Store: k.store, Remover: remover, Log: k.log(), Pause: pause}
 	done, err := s.Run(ctx, e, plan, *ans.Time)
 	ans.removed(done)
 	if err := errors.Join(err, k.noteHead(ctx, ans.Removed)); err != nil {
@@ -284,4 +284,14 @@ func (k *keeper) awake(e *keep.Evidence, now time.Time, today config.Date) error
 		return fail(exitFailed, fmt.Errorf("%w; nothing is removed", err), "if today really is "+date+": --today "+date)
 	}
 	return nil
+}
+
+// pause waits, unless the person who waits gives up.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }

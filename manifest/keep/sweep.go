@@ -23,7 +23,17 @@ type Sweep struct {
 	// Remover removes, with a credential that nothing else uses.
 	Remover providers.Sweeper
 	Log     *Log
+	// Pause waits before what a busy store kept is tried again: a folder is locked for
+	// a moment whenever a run raises a lease there. Nil: it is tried again at once.
+	Pause func(ctx context.Context, d time.Duration)
 }
+
+const (
+	// tries is how often an object is tried that a busy store keeps; with the pauses
+	// doubling from firstPause that is some seconds for all of them together.
+	tries      = 6
+	firstPause = 100 * time.Millisecond
+)
 
 // Swept says what a sweep did.
 type Swept struct {
@@ -128,11 +138,14 @@ type removal struct {
 	err   error     // no removal can succeed
 }
 
-// all removes objects rank by rank. What a busy store kept is tried once more.
+// all removes objects rank by rank. What a busy store kept is tried again.
 func (r *removal) all(ctx context.Context, part []Lapsed) {
 	for rank := range 3 {
 		now := slices.DeleteFunc(slices.Clone(part), func(l Lapsed) bool { return l.rank() != rank })
-		for range 2 {
+		for try := 0; try < tries && len(now) > 0; try++ {
+			if try > 0 && r.sweep.Pause != nil {
+				r.sweep.Pause(ctx, firstPause<<try)
+			}
 			r.again = nil
 			parallel(now, func(l Lapsed) { r.settle(l, r.one(ctx, l)) })
 			now = r.again

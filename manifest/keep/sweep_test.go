@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"offsite/manifest"
 	"offsite/manifest/keep"
@@ -184,6 +185,25 @@ func TestWhatCannotBeRemovedIsLeftAndLogged(t *testing.T) {
 			s.want(gone, stay)
 		})
 	}
+}
+
+func TestWhatABusyStoreKeepsIsTriedAgain(t *testing.T) {
+	s, gone, stay := lapsedShop(t, false)
+	var asked atomic.Int32
+	r := &remover{shop: s, fail: func(string) error {
+		if asked.Add(1)%4 != 0 {
+			return &providers.Error{Op: "remove", Kind: providers.ErrBusy}
+		}
+		return nil
+	}}
+	pauses := 0
+	e := s.evidence(keep.Options{})
+	w := keep.Sweep{Store: s.store, Remover: r, Log: s.log(true), Pause: func(context.Context, time.Duration) { pauses++ }}
+	done, err := w.Run(t.Context(), e, e.Plan(s.now), s.now)
+	if err != nil || done.Removed != len(gone) || pauses == 0 {
+		t.Errorf("done: %+v after %d pauses, %v", done, pauses, err)
+	}
+	s.want(gone, stay)
 }
 
 func TestALostAnswerOfARemovalIsSettled(t *testing.T) {
