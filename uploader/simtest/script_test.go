@@ -129,3 +129,8 @@ func (s script) reduce(fails func(script) (day int, failed bool)) script {
 	}
 	return s
 }
+
+// sorted returns events in the order of their days.
+func sorted(events []event) []event {
+	return slices.SortedStableFunc(slices.Values(events), func(a, b event) int { return a.day - b.day })
+}
