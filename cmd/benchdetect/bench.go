@@ -114,7 +114,7 @@ const (
 )
 
 // blind is the kind of damage that nobody can see who does not know the format: noise
-// in the midst of packed bytes.
-const blind = "encrypted: after 4 KiB, packed bytes of unknown format"
+// in place of packed bytes that were not there the day before.
+const blind = "encrypted: new, packed, and of a format that nobody knows"
 
 func isClean(kind string) bool { return kind == cleanDay || kind == afterChange }

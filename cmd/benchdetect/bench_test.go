@@ -13,7 +13,7 @@ import (
 // make bench-detect.
 func TestAShortYear(t *testing.T) {
 	t.Parallel()
-	b := &bench{days: 13, every: 6, mib: 6, seed: 2, layouts: []string{"folder", "dated", "archives", "chain"}, parent: t.TempDir(), out: io.Discard, now: time.Now}
+	b := &bench{days: 7, every: 6, mib: 6, seed: 2, layouts: []string{"folder", "dated", "archives", "chain"}, parent: t.TempDir(), out: io.Discard, now: time.Now}
 	if testing.Verbose() {
 		b.out, b.verbose = os.Stdout, true
 	}
@@ -26,7 +26,7 @@ func TestAShortYear(t *testing.T) {
 			t.Errorf("%s: %d of %d days wrong", kind, s.wrong, s.days)
 		}
 	}
-	if n := b.scores[cleanDay]; n == nil || n.days != 4*13 || len(b.scores) < 30 {
+	if n := b.scores[cleanDay]; n == nil || n.days != 4*7 || len(b.scores) < 30 {
 		t.Errorf("clean days %+v, %d kinds of day", n, len(b.scores))
 	}
 }

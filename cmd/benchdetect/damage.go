@@ -26,9 +26,6 @@ var encryptions = [...]struct {
 	}},
 }
 
-// sparing is the number of the first way that leaves the first bytes alone.
-const sparing = 3
-
 func alternate(b []byte, noise func([]byte)) {
 	for i := 0; i < len(b); i += 32 {
 		noise(b[i:min(i+16, len(b))])
@@ -37,11 +34,12 @@ func alternate(b []byte, noise func([]byte)) {
 
 // workshop changes files in a folder and puts everything back.
 type workshop struct {
-	rng   *rand.Rand
-	noise *rand.ChaCha8
-	when  time.Time // the time that changed files get
-	undo  []saved
-	log   told // what the backup program says of it
+	rng    *rand.Rand
+	noise  *rand.ChaCha8
+	when   time.Time // the time that changed files get
+	undo   []saved
+	unseen bool // nobody could see what was done
+	log    told // what the backup program says of it
 }
 
 // saved is a file as it was; nil data: it was not there.

@@ -49,9 +49,6 @@ func (y *year) damages(ctx context.Context) error {
 	for way := range encryptions {
 		for _, share := range []float64{0.03, 0.2, 1} {
 			kind := fmt.Sprintf("encrypted: %s, %.0f %% of files", encryptions[way].name, share*100)
-			if y.layout.packed == "chain" && way >= sparing {
-				kind = blind
-			}
 			if err := y.play(ctx, kind, func(w *workshop) (bool, error) { return y.encrypt(w, way, share) }, caught); err != nil {
 				return err
 			}
@@ -97,6 +94,9 @@ func (y *year) play(ctx context.Context, kind string, do func(*workshop) (bool, 
 		y.reader.extra = map[string]known{}
 		var out outcome
 		if out, err = y.judge(ctx, y.history(), false); err == nil {
+			if w.unseen {
+				kind = blind
+			}
 			y.verdict(kind, out, !good(out))
 		}
 		y.reader.extra = nil
@@ -290,6 +290,9 @@ func (y *year) encryptTables(w *workshop, way int) (bool, error) {
 func (y *year) encryptThese(w *workshop, way int, files []string, hit func(string) bool) (bool, error) {
 	var all, bytes int64
 	n := 0
+	// What is new today and packed in a way that nobody knows looks like noise, whatever
+	// is done to it; and in the first days nobody knows that such files never change.
+	w.unseen = y.layout.packed == "chain"
 	for _, f := range files {
 		info, err := os.Stat(y.at(f))
 		if err != nil {
@@ -304,6 +307,8 @@ func (y *year) encryptThese(w *workshop, way int, files []string, hit func(strin
 			return false, err
 		}
 		if changed {
+			fresh := slices.ContainsFunc(y.steps, func(s step) bool { return s.rel == f && s.prev == nil })
+			w.unseen = w.unseen && (fresh || y.day < 10) && !strings.HasSuffix(f, ".vbm")
 			n++
 			bytes += info.Size()
 		}

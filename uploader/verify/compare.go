@@ -165,6 +165,12 @@ func (r *record) settled() bool {
 	return r.changes == 0 && r.seen >= settledSeen
 }
 
+// finished says whether the file is a backup under a dated name, of a line whose
+// files never changed after their day.
+func (r *record) finished() bool {
+	return r.line != [8]byte{} && !r.once() && !r.format.Database() && r.format != structure.Text && r.changes == 0 && r.seen >= settledSeen
+}
+
 // once says whether the file is an image or a document.
 func (r *record) once() bool { return r.flags&flagOnce != 0 || r.format.WriteOnce() }
 
@@ -257,7 +263,7 @@ func (c *comparison) noise(o, n *record) string {
 	}
 	samples := int(max(n.size/structure.BlockSize, 1))
 	rise := int(n.noise) - int(o.base)
-	if rise >= noiseRise && rise*samples/1000 >= noiseSamples {
+	if rise >= noiseRise+int(o.base)/noisyBefore && rise*samples/1000 >= noiseSamples {
 		return "blocks have become noise"
 	}
 	mean := (int(n.mean) - int(o.mean)) / 256
@@ -332,12 +338,12 @@ func (c *comparison) rewrites() {
 	var details []string
 	changed, vanished := 0, 0
 	for _, p := range c.changed {
-		if p.old.flags&flagFixed != 0 && !c.moved(&p.old) {
+		if (p.old.flags&flagFixed != 0 || p.old.finished()) && !c.moved(&p.old) {
 			c.report.Add(Finding{
 				Check: "finished", Level: LevelSuspect, Count: 1, Measured: "a file that is written once changed", Limit: "none",
-				Remedy: "find out what wrote to it; if it is right that it changes, take its pattern out of write_once in the profile",
+				Remedy: "find out what wrote to it; if it is right that it changes, use offsite acknowledge, and take its pattern out of write_once in the profile",
 			})
-			c.report.AddDetail(c.name(nil, p.now, "is written once by the profile, and changed")...)
+			c.report.AddDetail(c.name(nil, p.now, "is written once, and changed")...)
 			break // one is enough, and a set may have thousands
 		}
 	}

@@ -39,6 +39,9 @@ const (
 	// rise in a file. Of real databases none had any such block; encrypting 4 KiB of
 	// every 64 KiB gives 60.
 	noiseRise = 30
+	// noisyBefore makes the rise depend on what was noise before, one part in so many:
+	// packed data has shares that differ from one backup to the next.
+	noisyBefore = 4
 	// noiseDrift is how much of a rise is forgotten with each clean set: databases that
 	// take up images grow noisier by a little every day.
 	noiseDrift = 2

@@ -118,6 +118,7 @@ func (c *comparison) archives() {
 			continue
 		}
 		n.base = min(n.noise, o.base+noiseDrift)
+		n.seen, n.changes = o.seen, o.changes // what holds for the line holds for it
 		switch why := c.harm(&o, n); {
 		case n.state == structure.Short && o.state == structure.Sound:
 			n.flags |= flagLost
