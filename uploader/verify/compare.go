@@ -96,7 +96,7 @@ func (c *comparison) match() {
 			c.changed = append(c.changed, pair{o, i})
 			continue
 		}
-		n.flags |= o.flags & flagLost
+		n.flags |= o.flags & (flagLost | flagLine)
 		n.base = o.base
 		c.rested = append(c.rested, o)
 	}
@@ -168,7 +168,7 @@ func (r *record) settled() bool {
 // finished says whether the file is a backup under a dated name, of a line whose
 // files never changed after their day.
 func (r *record) finished() bool {
-	return r.line != [8]byte{} && !r.once() && !r.format.Database() && r.format != structure.Text && r.changes == 0 && r.seen >= settledSeen
+	return r.flags&flagLine != 0 && !r.once() && !r.format.Database() && r.format != structure.Text && r.changes == 0 && r.seen >= settledSeen
 }
 
 // once says whether the file is an image or a document.
@@ -202,7 +202,7 @@ func (c *comparison) follow() {
 		}
 	}
 	for _, i := range c.fresh {
-		if n := c.rec(i); !c.known[short(n.content)] && n.once() {
+		if n := c.rec(i); !c.known[short(n.content)] && (n.once() || n.format == structure.Text) {
 			c.gained++
 		}
 	}

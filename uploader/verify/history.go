@@ -80,6 +80,7 @@ const (
 	flagLost               // it was sound in a clean set and has been damaged since
 	flagOnce               // its name promises an image or a document
 	flagFixed              // the profile says that it is written once
+	flagLine               // it followed another under an earlier date
 )
 
 const (

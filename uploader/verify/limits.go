@@ -73,6 +73,10 @@ const (
 	// before it. They pack the same data every day; less than half is another thing.
 	archiveShrunk = 50
 
+	// lineLeast is how large a file under a dated name must be to be a backup rather than
+	// a document.
+	lineLeast = 64 << 10
+
 	// goneShare is from which share of the files of a folder or of one kind, in
 	// percent, the rest is missing rather than deleted; goneFiles is how many it must
 	// be at least.
@@ -99,6 +103,9 @@ const (
 	// usedChanges is after how many changes a file counts as one that is in use, and
 	// so as one that cannot just vanish.
 	usedChanges = 3
+	// alwaysSeen is after how many clean sets a file of a kind that changes is taken for
+	// a table that rests, and not for a thing of some days.
+	alwaysSeen = 20
 
 	// settledSeen is after how many clean sets a file that never changed counts as
 	// written once, where neither its format nor its name says so.

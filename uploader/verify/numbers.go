@@ -31,7 +31,7 @@ func (c *comparison) missing() {
 		lost++
 		tally(folders, o.folder).lost++
 		tally(kinds, o.kind).lost++
-		if (o.format.Database() || o.changes >= usedChanges) && o.seen >= settledSeen {
+		if c.used(o) {
 			used++
 		}
 	}
@@ -75,6 +75,16 @@ func (c *comparison) emptied(check, what string, groups map[[4]byte]*share, leas
 	})
 }
 
+// used says whether a file is part of a database: by its format, because it changed
+// several times, or because its kind changes and it was always there.
+func (c *comparison) used(o *record) bool {
+	switch {
+	case o.format.Database(), o.changes >= usedChanges:
+		return o.seen >= settledSeen
+	}
+	return o.format == structure.None && c.restless[o.kind] && o.seen >= alwaysSeen
+}
+
 // share is how many files a group had and lost.
 type share struct{ had, lost int }
 
@@ -111,12 +121,20 @@ func (c *comparison) archives() {
 			before[o.line] = o
 		}
 	}
+	heirs := make(map[[8]byte]int)
+	for _, i := range c.fresh {
+		heirs[c.rec(i).line]++
+	}
 	for _, i := range c.fresh {
 		n := c.rec(i)
 		o, ok := before[n.line]
-		if n.line == [8]byte{} || !ok || c.known[short(n.content)] {
+		// Several new ones of one line are numbered documents, not one backup after the
+		// other, and so are small ones.
+		if n.line == [8]byte{} || !ok || heirs[n.line] > 1 || o.size < lineLeast || c.known[short(n.content)] ||
+			n.format == structure.Text && n.state != structure.Short {
 			continue
 		}
+		n.flags |= flagLine
 		n.base = min(n.noise, o.base+noiseDrift)
 		n.seen, n.changes = o.seen, o.changes // what holds for the line holds for it
 		switch why := c.harm(&o, n); {
