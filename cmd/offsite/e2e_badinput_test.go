@@ -55,7 +55,7 @@ func TestBadInputHasItsExitCodeAndHarmsNothing(t *testing.T) {
 			must(t, os.Mkdir(p.store, 0o755))
 		}, run, exitStore, "is the disk connected"},
 		{"a store without its header", func(p *place) { must(t, os.Remove(filepath.Join(p.store, "offsite.json"))) }, run, exitStore, "is the address right"},
-		{"a state folder that cannot be made", func(p *place) { must(t, os.RemoveAll(p.path("state"))); p.file("state", "a file") }, run, exitFailed, "make state folder"},
+		{"a state folder that cannot be made", func(p *place) { must(t, os.RemoveAll(p.path("state"))); p.file("state", "a file") }, run, exitFailed, "read confirmed terms: "},
 		{"a state file that is a folder", func(p *place) {
 			must(t, os.RemoveAll(p.path("state")))
 			must(t, os.MkdirAll(p.path("state", "practice", "files"), 0o755))

@@ -148,7 +148,7 @@ func (a *app) s3Config(s config.Store) (s3.Config, error) {
 	c := s3.Config{
 		Bucket: s.Address.Bucket, Prefix: s.Address.Prefix, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle,
 		// What is managed elsewhere begins with the bucket's default retention.
-		Lock: lease != "none" && lease != "managed", Versioned: lease == "managed", Compliance: lease == "compliance", NoConditions: s.Conditions == "none",
+		Lock: lease != "none" && lease != "managed", Versioned: lease == "managed", Compliance: lease == "compliance", NoConditions: s.Conditions == "none", LeaseAfterPut: s.LeaseAfterPut,
 		Profile: s.Profile, UserAgent: userAgent(), CAFile: string(s.CAFile), Proxy: proxy, Conn: a.paced(s),
 	}
 	return c, a.secrets(secretInto{s.AccessKey, &c.AccessKey}, secretInto{s.SecretKey, &c.SecretKey}, secretInto{s.SessionToken, &c.Token})

@@ -21,6 +21,8 @@ type Store struct {
 	Endpoint  string `yaml:"endpoint"`
 	Region    string `yaml:"region"`
 	PathStyle bool   `yaml:"path_style"`
+	// LeaseAfterPut is for services whose policies see a lease only when it is raised.
+	LeaseAfterPut bool `yaml:"lease_after_put"`
 	// Leases is how objects are kept; empty: the first of leaseModes.
 	Leases     string    `yaml:"leases"`
 	Conditions string    `yaml:"conditions"`
@@ -42,7 +44,7 @@ type Store struct {
 // scheme of address takes.
 var schemeKeys = map[string][]string{
 	"dir":    {},
-	"s3":     {"endpoint", "region", "path_style", "leases", "conditions", "ca_file", "proxy", "bandwidth", "profile", "access_key", "secret_key", "session_token"},
+	"s3":     {"endpoint", "region", "path_style", "lease_after_put", "leases", "conditions", "ca_file", "proxy", "bandwidth", "profile", "access_key", "secret_key", "session_token"},
 	"gs":     {"endpoint", "ca_file", "proxy", "bandwidth", "credentials"},
 	"azblob": {"endpoint", "leases", "keep_days", "ca_file", "proxy", "bandwidth", "account_key", "sas"},
 }
@@ -139,7 +141,7 @@ func (s Store) As(with string) (Store, error) {
 // somebody needs who restores on a new computer.
 func (s Store) Reference() string {
 	var parts []string
-	for _, key := range []string{"endpoint", "region", "path_style", "leases", "conditions", "keep_days"} {
+	for _, key := range []string{"endpoint", "region", "path_style", "lease_after_put", "leases", "conditions", "keep_days"} {
 		if v := s.text(key); v != "" {
 			parts = append(parts, key+"="+strings.NewReplacer("%", "%25", "&", "%26").Replace(v))
 		}
@@ -158,7 +160,7 @@ func (s Store) block(indent string) string {
 		v := s.text(key)
 		switch {
 		case v == "":
-		case key == "path_style", key == "keep_days":
+		case key == "path_style", key == "lease_after_put", key == "keep_days":
 			fmt.Fprintf(&b, "\n%s  %s: %s", indent, key, v)
 		default:
 			fmt.Fprintf(&b, "\n%s  %s: %s", indent, key, quote(v))
