@@ -22,6 +22,10 @@ const (
 	maxRecordPacks    = 4 << 20 // 64 TiB of 16 MiB packs
 	maxRecordFindings = 1000
 	maxText           = 1000
+
+	// MaxSeq is the highest sequence number: three a day for nine thousand years. What
+	// stands above it is no record, so that nobody can use the numbers up.
+	MaxSeq = 10_000_000
 )
 
 // Verdicts of a set, as they stand in records. An incomplete set has no record.
@@ -167,7 +171,7 @@ func (r *Record) validate() error {
 	if !validID(r.Repository) || !validID(r.Source) || !validID(r.PC) {
 		return errors.New("an identifier is not 16 hexadecimal digits")
 	}
-	if r.Seq == 0 || r.Seq > 99999999 {
+	if r.Seq == 0 || r.Seq > MaxSeq {
 		return errors.New("sequence number out of range")
 	}
 	if r.Seq == 1 && r.Prev != "" {

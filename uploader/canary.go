@@ -12,7 +12,7 @@ func (r *run) leaveCanaries(ctx context.Context, t *target) {
 	if t.out.Load() {
 		return
 	}
-	if err := manifest.LeaveCanaries(ctx, t.store, r.cfg.Source, t.nextSeq, r.now); err != nil {
+	if err := manifest.LeaveCanaries(ctx, t.store, r.cfg.Source, t.nextSeq, t.now); err != nil {
 		t.log.Warn("canaries were not left; store check will miss them", "store", t.name, "err", err)
 	}
 }

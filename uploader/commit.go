@@ -334,7 +334,7 @@ func (r *run) commit(ctx context.Context, t *target, c *contents) {
 	rec := manifest.Record{
 		Format: manifest.FormatVersion, Repository: r.cfg.Key.Repository, Source: r.cfg.Source, PC: r.cfg.Key.PC,
 		Seq: t.nextSeq, Time: manifest.At(r.now), Date: r.date.String(), Revision: t.revision(r.date.String()),
-		Zone: r.cfg.Calendar.Zone().String(), Profile: r.passed.Report().Profile(), Verdict: r.verdict(c), Findings: r.findings(c),
+		Zone: r.cfg.Calendar.Zone().String(), Profile: r.passed.Report().Profile(), Verdict: r.verdict(c), Findings: r.findings(t, c),
 		Counts: manifest.Counts{Files: int64(totals.Files), Folders: int64(totals.Dirs), Links: int64(totals.Symlinks),
 			Bytes: totals.Bytes, NewBytes: r.fresh.Load(), Stored: t.bytes},
 		Table: c.table, Expiry: manifest.At(expiry), Classes: life.classes,
@@ -364,8 +364,11 @@ func (r *run) commit(ctx context.Context, t *target, c *contents) {
 }
 
 // findings are those of the judged set and what reading it brought up.
-func (r *run) findings(c *contents) []manifest.Finding {
+func (r *run) findings(t *target, c *contents) []manifest.Finding {
 	var out []manifest.Finding
+	if t.skew.Abs() > maxSkew {
+		out = append(out, manifest.Finding{Check: "clock", Level: verify.LevelWarning.String(), Measured: "store ahead by " + t.skew.Round(time.Second).String(), Limit: maxSkew.String()})
+	}
 	for _, f := range slices.Concat(r.passed.Report().Findings(), c.found) {
 		out = append(out, manifest.Finding{Check: f.Check, Level: f.Level.String(), Measured: f.Measured, Limit: f.Limit, Count: int64(f.Count)})
 	}

@@ -16,8 +16,8 @@ import (
 // These are the most that one may make beside raised leases. Whoever adds a request
 // has to raise them, and to say so.
 const (
-	unchangedNight = 7
-	besidePacks    = 10 // and one for each new pack
+	unchangedNight = 8
+	besidePacks    = 11 // and one for each new pack
 )
 
 // nights runs one night after another as the program does: each in a process of its

@@ -57,8 +57,8 @@ func (r *run) decide(t *target, verdict string) (life, error) {
 	if err != nil {
 		return life{}, err
 	}
-	next := retention.Snapshot{ID: snapshotID(t.nextSeq), Date: r.date, Revision: t.revision(r.date.String()), Time: r.now, Verdict: retention.Verdict(verdict)}
-	plan, err := retention.NewPlan(r.cfg.Calendar, r.cfg.Policy, append(snapshots, next), r.now)
+	next := retention.Snapshot{ID: snapshotID(t.nextSeq), Date: r.date, Revision: t.revision(r.date.String()), Time: t.now, Verdict: retention.Verdict(verdict)}
+	plan, err := retention.NewPlan(r.cfg.Calendar, r.cfg.Policy, append(snapshots, next), t.now)
 	if err != nil {
 		return life{}, err
 	}
@@ -154,7 +154,7 @@ func (r *run) raiseKeepers(ctx context.Context, t *target) error {
 	if err != nil {
 		return err
 	}
-	plan, err := retention.NewPlan(r.cfg.Calendar, r.cfg.Policy, snapshots, r.now)
+	plan, err := retention.NewPlan(r.cfg.Calendar, r.cfg.Policy, snapshots, t.now)
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (r *run) raiseObjects(ctx context.Context, t *target, plan retention.Plan) 
 	due := plan.Due(func(id string) iter.Seq2[string, time.Time] {
 		return func(yield func(string, time.Time) bool) {
 			ref, _ := t.snapshot(id)
-			lapsed := t.keptUntil(ref).Before(r.now)
+			lapsed := t.keptUntil(ref).Before(t.now)
 			for _, o := range manifest.Needs(ref) {
 				name := o.Pin().Name.String()
 				live[name] = live[name] || !lapsed
@@ -213,7 +213,7 @@ func (r *run) raiseObjects(ctx context.Context, t *target, plan retention.Plan) 
 	})
 	var g group
 	g.limit(raising)
-	for _, d := range r.cfg.Policy.Tonight(due, r.nightly(t)-t.raised, r.now) {
+	for _, d := range r.cfg.Policy.Tonight(due, r.nightly(t)-t.raised, t.now) {
 		s := receipts[d.Name]
 		g.run(func() error {
 			_, err := r.extend(ctx, t, s, d.Need)

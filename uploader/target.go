@@ -15,6 +15,7 @@ import (
 	"offsite/manifest/pack"
 	"offsite/manifest/seal"
 	"offsite/providers"
+	"offsite/retention"
 )
 
 // mask is a set of the run's stores.
@@ -53,6 +54,8 @@ type target struct {
 	index    *pack.Index
 	packs    []packState // by the index's numbers
 
+	now         time.Time     // the later of this PC's and the store's clock
+	skew        time.Duration // by how much the store's clock is ahead of this PC's
 	life        life
 	expiry      time.Time              // until when the new snapshot is leased at its commit
 	done        bool                   // it has this very snapshot already
@@ -89,7 +92,10 @@ type segment struct {
 }
 
 // open learns what the store holds. It makes no change there.
-func (t *target) open(ctx context.Context, key *seal.UploadKey, source string, journal []*pack.Segment, relied func(lease time.Time) bool, now time.Time) error {
+func (t *target) open(ctx context.Context, key *seal.UploadKey, source string, journal []*pack.Segment, policy retention.Policy, now time.Time) error {
+	if err := t.compareClocks(ctx, now); err != nil {
+		return err
+	}
 	// Everything that stands in the store, as of one moment and for one request.
 	end, err := t.store.Survey(ctx, "")
 	if err != nil {
@@ -118,17 +124,15 @@ func (t *target) open(ctx context.Context, key *seal.UploadKey, source string, j
 	if err != nil {
 		return err
 	}
-	t.nextSeq = 1
 	for _, d := range bad {
 		t.log.Warn("record cannot be read", "store", t.name, "key", d.Key, "err", d.Err)
-		t.passSeq(d.Key, source)
 	}
 	for _, r := range refs {
-		t.passSeq(r.Key, source)
 		if r.Record.Source == source {
 			t.refs = append(t.refs, r)
 		}
 	}
+	t.number(bad, source)
 	if err := t.readLeases(ctx, refs, source); err != nil {
 		return err
 	}
@@ -138,13 +142,61 @@ func (t *target) open(ctx context.Context, key *seal.UploadKey, source string, j
 	for _, d := range bad {
 		t.log.Warn("note cannot be read", "store", t.name, "key", d.Key, "err", d.Err)
 	}
-	return t.openIndex(ctx, key, refs, journal, relied, now)
+	relied := func(lease time.Time) bool { return policy.Reusable(lease, t.now) }
+	return t.openIndex(ctx, key, refs, journal, relied, t.now)
 }
 
-// passSeq keeps the next sequence number above that of a record that exists.
-func (t *target) passSeq(key, source string) {
-	if s, seq, ok := manifest.ParseRecordKey(key); ok && s == source && seq >= t.nextSeq {
-		t.nextSeq = seq + 1
+// maxSkew is how far the clocks of PC and store may be apart before the snapshot
+// says so.
+const maxSkew = 15 * time.Minute
+
+// compareClocks asks the store for its time. Where the PC's clock is behind, leases
+// are counted from the store's: else objects would be relied on that have lapsed
+// already, and new ones would lapse early. A PC whose clock is ahead keeps things
+// longer than it must, which loses nothing.
+func (t *target) compareClocks(ctx context.Context, now time.Time) error {
+	t.now = now
+	at, err := t.store.Time(ctx)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("ask store for its time: %w", err)
+	}
+	t.skew = at.Sub(now)
+	if t.skew.Abs() > maxSkew {
+		t.log.Warn("the clocks of this PC and the store are apart", "store", t.name, "store ahead by", t.skew.Round(time.Second))
+	}
+	if t.skew > maxSkew {
+		t.now = at
+	}
+	return nil
+}
+
+// number chooses the sequence number of the next record: above every record that is
+// trusted, and at a place that is free. What cannot be trusted may be a record that
+// was damaged, or something that somebody put there to use the numbers up, so it
+// only counts where it is near.
+func (t *target) number(bad []manifest.Damaged, source string) {
+	const near = 1000 // that many records were never damaged in a row
+	highest := uint64(0)
+	for _, r := range t.refs {
+		highest = max(highest, r.Record.Seq)
+	}
+	taken := make(map[uint64]bool)
+	for _, d := range bad {
+		if s, seq, ok := manifest.ParseRecordKey(d.Key); ok && s == source {
+			taken[seq] = true
+		}
+	}
+	t.nextSeq = highest + 1
+	for seq := range taken {
+		if seq > highest && seq-highest <= near {
+			t.nextSeq = max(t.nextSeq, seq+1)
+		}
+	}
+	for taken[t.nextSeq] {
+		t.nextSeq++
 	}
 }
 

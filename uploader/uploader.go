@@ -316,7 +316,7 @@ func (r *run) openTargets(ctx context.Context) error {
 			orphans: min(journalTrust, r.cfg.Policy.Floor-r.cfg.Policy.Guard)}
 		r.targets = append(r.targets, t)
 		g.run(func() error {
-			err := t.open(ctx, r.cfg.Key, r.cfg.Source, segments, r.relied, r.now)
+			err := t.open(ctx, r.cfg.Key, r.cfg.Source, segments, r.cfg.Policy, r.now)
 			if err == nil && r.cfg.ReadAll {
 				err = t.verify(ctx)
 			}
@@ -329,9 +329,6 @@ func (r *run) openTargets(ctx context.Context) error {
 	g.wait()
 	return r.anyLeft(ctx)
 }
-
-// relied says whether an object leased until then may be named by a new snapshot.
-func (r *run) relied(lease time.Time) bool { return r.cfg.Policy.Reusable(lease, r.now) }
 
 // live returns the stores that are still in this run.
 func (r *run) live() []*target {
