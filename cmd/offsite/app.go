@@ -54,11 +54,15 @@ func (a *app) verbs() []verb {
 		a.initVerb(),
 		a.runVerb(),
 		a.watchVerb(),
+		a.statusVerb(),
 		a.daysVerb(),
 		a.retentionVerb(),
 		a.holdVerb(),
 		a.lsVerb(),
+		a.diffVerb(),
+		a.findVerb(),
 		a.restoreVerb(),
+		a.drillVerb(),
 		a.checkVerb(),
 		a.copyVerb(),
 		a.acknowledgeVerb(),
@@ -112,7 +116,7 @@ func (a *app) root(keep func(answer)) *cobra.Command {
 	for _, v := range a.verbs() {
 		root.AddCommand(v.command(keep))
 	}
-	root.AddCommand(a.profileVerbs(keep), a.keyVerbs(keep), a.storeVerbs(keep))
+	root.AddCommand(a.profileVerbs(keep), a.keyVerbs(keep), a.storeVerbs(keep), a.serviceVerbs(keep))
 	return root
 }
 
