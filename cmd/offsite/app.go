@@ -27,6 +27,7 @@ type app struct {
 	json       bool
 	yes        bool
 	store      string
+	nameless   bool // standard error is a log, and no line of it may name a file
 }
 
 // answer is what a verb says on standard output: as text, or as the JSON of its

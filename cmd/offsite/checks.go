@@ -99,9 +99,7 @@ func (p *site) observer(passed verify.Passed, day retention.Date) (*verify.Pass,
 // the findings are about to the person at the console and in a file of their own.
 func (a *app) concluded(p *site, pass *verify.Pass, listed []string, res uploader.Result, runErr error) error {
 	lines := append(listed, pass.Console()...)
-	for _, line := range pass.Console() {
-		a.say("%s", line)
-	}
+	a.sayNames(pass.Console())
 	err := p.keepNames(lines)
 	v := verify.Incomplete
 	if !errors.Is(runErr, uploader.ErrIncomplete) {

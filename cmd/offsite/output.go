@@ -122,6 +122,16 @@ func (a *app) say(format string, args ...any) {
 	fmt.Fprintf(a.stderr, "offsite: "+format+"\n", args...)
 }
 
+// sayNames prints lines that name files, unless they would go to a log. What the
+// findings are about stands in the findings file too.
+func (a *app) sayNames(lines []string) {
+	for _, line := range lines {
+		if !a.nameless {
+			a.say("%s", line)
+		}
+	}
+}
+
 // terminal returns the file descriptor of a stream when a person sits at it.
 func terminal(stream any) (int, bool) {
 	f, ok := stream.(*os.File)

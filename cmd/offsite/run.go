@@ -153,9 +153,7 @@ func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Se
 		expected = p.expected(a.now())
 	}
 	passed, report := p.judgeSince(ctx, set, s.wait, a.now, expected)
-	for _, line := range report.Console() {
-		a.say("%s", line)
-	}
+	a.sayNames(report.Console())
 	ans := runAnswer{Day: day.String(), Verdict: report.Verdict().String(), Files: int64(report.Totals().Files),
 		Bytes: report.Totals().Bytes, Findings: append([]verify.Finding{}, report.Findings()...), Stores: []storeAnswer{}}
 	if report.Verdict() == verify.Incomplete {
@@ -218,6 +216,10 @@ func (a *app) uploadConfig(p *site, targets []uploader.Target, day retention.Dat
 
 // tellFiles names, on the console alone, the files that stood in the way.
 func (a *app) tellFiles(res uploader.Result) {
+	if n := len(res.Unread) + len(res.Changed); a.nameless && n > 0 {
+		a.say("%d files could not be read, or were written to meanwhile: offsite run, started by hand, names them", n)
+		return
+	}
 	const most = 20 // the first ones show the pattern
 	for i, u := range res.Unread {
 		if i == most {

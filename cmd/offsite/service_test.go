@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -87,4 +88,26 @@ func TestTaskIsWrittenAsWindowsReadsIt(t *testing.T) {
 	if exit, hints := judge(noRights(&os.PathError{Op: "open", Path: file, Err: os.ErrPermission})); exit != exitFailed || len(hints) != 1 {
 		t.Errorf("exit %d, hints %q", exit, hints)
 	}
+}
+
+// A service's standard error is the system's log, which people send on.
+func TestWatchNamesNoFileInALog(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("a process cannot be interrupted from outside on Windows")
+	}
+	p := newPlace(t)
+	p.configure("#quiet: 10m", "quiet: 1s")
+	p.file("source/jane-doe.jpg.wncry", "encrypted")
+	r := p.interrupted(t, "the set is suspect", "watch")
+	r.says(t, "stored as ", "the set is suspect")
+	if strings.Contains(r.stderr+r.stdout, "jane-doe") {
+		t.Errorf("a file is named\n%s%s", r.stderr, r.stdout)
+	}
+	names, err := os.ReadFile(p.path("state", "practice", findingsFile))
+	must(t, err)
+	if !strings.Contains(string(names), "jane-doe.jpg.wncry") {
+		t.Errorf("the findings file has %q", names)
+	}
+	p.want(exitSuspect, "run", "--wait", "0s", "--day", "2026-11-20").says(t, "jane-doe.jpg.wncry")
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -13,6 +15,7 @@ import (
 
 	"offsite/cmd/offsite/config"
 	"offsite/manifest"
+	"offsite/providers"
 	"offsite/retention"
 )
 
@@ -123,7 +126,8 @@ func (a *app) statusVerb() verb {
 		use: "status", short: "say for every store whether it has the days that it should have by now, for a monitoring system",
 		long: `A day is expected once its schedule.deadline, or without one its end, has passed by
 the grace. Days on which the practice is closed are not expected. Needs no restore
-key, changes nothing in a store, and shows the other stores when one is away.
+key, changes nothing in a store, and shows the other stores when one is away. Run it
+as the user that watch runs as, or as an administrator: it reads the upload key.
 
 The exit code is that of the gravest state of any store, in this order: 7 too old, or
 no clean day at all; 6 damaged, a record cannot be read; 5 unreachable; 4 suspect,
@@ -204,11 +208,16 @@ func (s *storeStatus) fail(err error) {
 
 // lookAt reads the records of one store and says in which state it is.
 func (a *app) lookAt(ctx context.Context, p *site, s config.Store, due retention.Date, one *storeStatus) error {
-	store, err := a.openNightly(ctx, p, s, false)
-	if err != nil { // without copies near, if this account may not keep them
-		if store, err = a.openStore(ctx, s); err != nil {
-			return err
+	// What runs keep near is used, but not made: another account must not own it.
+	open := a.openStore
+	if _, err := os.ReadDir(filepath.Join(p.stateOf(), "near", s.Name)); err == nil {
+		open = func(ctx context.Context, s config.Store) (*providers.Store, error) {
+			return a.openNightly(ctx, p, s, false)
 		}
+	}
+	store, err := open(ctx, s)
+	if err != nil {
+		return err
 	}
 	l := &library{name: s.Name, store: store, zone: p.calendar.Zone(), owner: p.key.Owner, source: sourceID(p.key, p.config.Source.Name)}
 	if l.header, err = manifest.OpenHeader(ctx, store, l.owner); err != nil {

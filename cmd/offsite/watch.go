@@ -50,6 +50,9 @@ stops it in order.`,
 			if _, err := a.loadSite(); err != nil {
 				return nil, err
 			}
+			// A service's standard error is the system's log.
+			_, person := terminal(a.stderr)
+			a.nameless = !person
 			w := watcher{app: a}
 			err := w.loop(ctx)
 			if ctx.Err() != nil {
