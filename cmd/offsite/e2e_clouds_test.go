@@ -67,8 +67,22 @@ func TestBucketFromSetupToRestore(t *testing.T) {
 	if len(days.Days) != 2 {
 		t.Fatalf("days: %+v", days)
 	}
-	to, _ = p.restore(exitDone, strings.TrimSuffix(days.Days[0].Day, "#2")+"#1", "first")
+	one, two := strings.TrimSuffix(days.Days[0].Day, "#2")+"#1", days.Days[1].Day
+	to, _ = p.restore(exitDone, one, "first")
 	equal(t, first, facts(t, to))
+	var differ diffAnswer
+	p.want(exitDone, "diff", one, two, "--restore-key", p.key, "--json").into(t, &differ)
+	var everything findAnswer
+	p.want(exitDone, "find", "*", "--restore-key", p.key, "--json").into(t, &everything)
+	if differ.Added == 0 || everything.Days != 2 || len(everything.Found) < differ.Same+differ.Added {
+		t.Errorf("%d added, %d the same; %d states in %d days", differ.Added, differ.Same, len(everything.Found), everything.Days)
+	}
+	p.want(exitDone, "drill", "--files", "5", "--restore-key", p.key)
+	var state statusAnswer
+	p.run("status", "--json").into(t, &state)
+	if len(state.Stores) != 1 || state.Stores[0].Clean == nil || state.Stores[0].Error != "" {
+		t.Errorf("status: %+v", state)
+	}
 
 	// Ceph has no way to limit leases; everything else that a thief tries is refused.
 	var checked storeCheck

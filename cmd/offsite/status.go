@@ -16,6 +16,7 @@ import (
 	"offsite/cmd/offsite/config"
 	"offsite/manifest"
 	"offsite/providers"
+	"offsite/providers/near"
 	"offsite/retention"
 )
 
@@ -23,6 +24,9 @@ const (
 	// answerWithin is how long status waits for one store: what polls it waits no
 	// longer either.
 	answerWithin = time.Minute
+	// briefAttempts is how often a request is tried: some seconds, where a run has
+	// minutes. The next poll is another try.
+	briefAttempts = 3
 	// uploadGrace is how long after its deadline a day may still be on its way: a
 	// large night on a slow line.
 	uploadGrace = config.Duration(4 * time.Hour)
@@ -208,14 +212,7 @@ func (s *storeStatus) fail(err error) {
 
 // lookAt reads the records of one store and says in which state it is.
 func (a *app) lookAt(ctx context.Context, p *site, s config.Store, due retention.Date, one *storeStatus) error {
-	// What runs keep near is used, but not made: another account must not own it.
-	open := a.openStore
-	if _, err := os.ReadDir(filepath.Join(p.stateOf(), "near", s.Name)); err == nil {
-		open = func(ctx context.Context, s config.Store) (*providers.Store, error) {
-			return a.openNightly(ctx, p, s, false)
-		}
-	}
-	store, err := open(ctx, s)
+	store, err := a.openBriefly(ctx, p, s)
 	if err != nil {
 		return err
 	}
@@ -248,4 +245,26 @@ func (a *app) lookAt(ctx context.Context, p *site, s config.Store, due retention
 		return checks.Clean() > day || last == day && verdict.String() == manifest.Clean
 	})
 	return nil
+}
+
+// openBriefly opens a store for somebody who waits for an answer. What runs keep near
+// is used, but not made: another account must not own it.
+func (a *app) openBriefly(ctx context.Context, p *site, s config.Store) (*providers.Store, error) {
+	if s.Address.Scheme == "dir" {
+		return a.openStore(ctx, s)
+	}
+	d, err := a.openDriver(ctx, s)
+	if err != nil {
+		return a.openStore(ctx, s) // which says why
+	}
+	a.tellExpiry(ctx, s, d)
+	opt := providers.Options{Log: a.log(), Attempts: briefAttempts, MinRate: slowest(s)}
+	folder := filepath.Join(p.stateOf(), "near", s.Name)
+	if _, err := os.ReadDir(folder); err == nil {
+		if opt.Cache, err = near.Open(folder); err != nil {
+			return nil, err
+		}
+		opt.Near = manifest.Near
+	}
+	return providers.NewStore(d, opt), nil
 }
