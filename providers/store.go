@@ -42,6 +42,13 @@ func NewStore(d Driver, opt Options) *Store {
 // Leases reports whether the store itself keeps leases.
 func (s *Store) Leases() bool { return s.leaser != nil }
 
+// Swept reports whether what has lapsed is removed by a sweep alone, because the
+// store has no removal rules.
+func (s *Store) Swept() bool {
+	_, ok := s.driver.(Sweeper)
+	return ok
+}
+
 // Create stores data under a new key until at least lease (zero: none). A key
 // that already holds the same bytes is success, with the lease raised where it
 // is shorter; other bytes are ErrConflict.

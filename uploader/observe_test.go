@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"offsite/manifest"
 	"offsite/uploader"
@@ -84,7 +85,7 @@ func TestTheObserverSeesTheBytesThatAreStored(t *testing.T) {
 	if len(w.of) == 0 {
 		t.Fatal("no files")
 	}
-	p.nextDay()
+	p.now = p.now.Add(11 * time.Hour) // another business date, and too soon for a file's weekly turn
 	if w, _, err = watched(p, false); err != nil || len(w.fed) > 0 {
 		t.Errorf("%v; %d unchanged files were shown again", err, len(w.fed))
 	}
