@@ -234,6 +234,12 @@ func (a *app) installService(ctx context.Context, flags serviceFlags, account st
 	if _, err := user.Lookup(account); err != nil && runtime.GOOS != "windows" {
 		return nil, wrongUse("there is no user "+quoted(account), "name one that is there, or make it first")
 	}
+	if plan.asks {
+		if _, ok := terminal(a.stdin); !ok {
+			return nil, wrongUse("the system asks for the password of "+account+", and there is nobody to type it", "do it at a console, or name SYSTEM, LOCAL SERVICE or NETWORK SERVICE")
+		}
+		a.say("the system waits for the password of %s, and keeps it itself: type it, and press Enter", account)
+	}
 	if err := plan.writeFile(); err != nil {
 		return nil, noRights(err)
 	}

@@ -30,6 +30,7 @@ type servicePlan struct {
 	look                         step
 	running                      func(said string) bool
 	hint                         string // for somebody whom the system refuses
+	asks                         bool   // installing asks for the user's password
 }
 
 // step is one command of the system.
@@ -233,6 +234,7 @@ func planTask(s serviceSettings) servicePlan {
 		stop:    []step{do("schtasks", "/change", "/disable", "/tn", s.name), try("schtasks", "/end", "/tn", s.name)},
 		look:    do("powershell", "-NoProfile", "-NonInteractive", "-Command", look), // schtasks answers in the language of the system
 		running: func(said string) bool { return strings.TrimSpace(said) == "Running" },
+		asks:    password != nil,
 	}
 }
 

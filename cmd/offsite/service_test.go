@@ -36,6 +36,9 @@ func TestEachSystemIsToldWhatTheGoldenFileSays(t *testing.T) {
 		if got := capture(ans); !bytes.Equal(got, golden) {
 			t.Errorf("%s:\n%s", name, got)
 		}
+		if p.asks != (name == "windows-password") {
+			t.Errorf("%s: asks for a password: %v", name, p.asks)
+		}
 		if s.system != "linux" {
 			wellFormed(t, name, p.Text)
 		}
