@@ -15,16 +15,22 @@ TAGS    := disable_grpc_modules
 build:
 	@CGO_ENABLED=0 $(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/offsite
 
+# How many practice years of the simulator belong to every test.
+CI_YEARS ?= 60
+
 # The main job, end to end, in one folder that it names.
 demo: build
 	@$(BIN) demo
 
 # Everything that must hold: formatting, linters, all tests with the race
-# detector, builds for every system; and the program's heaviest tests at their
-# full size, which the race detector makes ten times slower.
+# detector, builds for every system; and at their full size, which the race detector
+# makes ten times slower, the program's heaviest tests, the thief (with what each
+# attack was answered), the bad lines, and some years of the simulator.
 test: tools lint
 	$(GO) test -race -timeout 20m ./...
 	$(GO) test -run 'Killed|Sparse|Real|Readme|Passphrase|Scripts/demo' ./cmd/offsite
+	$(GO) test -v -run 'Thief|BadLine' ./providers/s3 ./providers/gcs/gcsadmin ./providers/azure
+	$(GO) test -count=1 -v -run '^TestManyYears$$' ./uploader/simtest -args -sim.many $(CI_YEARS)
 	@$(MAKE) --no-print-directory cross TARGETS='windows/amd64 darwin/arm64'
 
 # The programs that the tests of examples/recover use, if apt-get is there.
