@@ -23,12 +23,16 @@ type copyAnswer struct {
 	Copied  []string `json:"copied"` // days
 	Had     int      `json:"had"`
 	Objects int      `json:"objects"`
+	Within  int      `json:"copied_by_the_service"`
 	Bytes   int64    `json:"bytes"`
 	Damaged []string `json:"damaged"`
 }
 
 func (c copyAnswer) text(w io.Writer) {
 	fmt.Fprintf(w, "%s to %s: %d days copied, %d were there, %d objects with %s sent\n", c.From, c.To, len(c.Copied), c.Had, c.Objects, bytesText(c.Bytes))
+	if c.Within > 0 {
+		fmt.Fprintf(w, "%d of the objects were copied by the service itself\n", c.Within)
+	}
 	if c.Founded {
 		fmt.Fprintf(w, "%s was empty: it now holds the practice's keys, too\n", c.To)
 	}
@@ -46,8 +50,9 @@ func (a *app) copyVerb() verb {
 		long: `Copies every day that has not lapsed, the oldest first; with --day that one. Every
 object is proved by its hash before it is sent, and a day counts at the target only
 when all it needs is there and leased. What has arrived is not sent again: a copy
-that was stopped goes on. An empty target gets the practice's keys as well. Bytes go
-through this computer, also between two buckets of one service.`,
+that was stopped goes on. An empty target gets the practice's keys as well. Between two
+buckets of one S3 service, and with a credential that reads both, the service copies
+by itself; else the bytes go through this computer.`,
 		example: `  offsite copy --from disk --to cloud
   offsite copy --from nas --to 's3://second-bucket?region=eu-west-1' --with profile=admin`,
 		exits: []int{exitDone, exitFailed, exitUsage, exitStore, exitDamaged, exitNothingNew},
@@ -98,7 +103,7 @@ func (a *app) copyStores(ctx context.Context, from, to, with string, date config
 	res, err := mirror.Copy(ctx, cfg)
 	bar.done()
 	ans := copyAnswer{From: source.Name, To: target.Name, Founded: res.Founded, Copied: []string{}, Had: res.Had,
-		Objects: res.Objects, Bytes: res.Bytes, Damaged: []string{}}
+		Objects: res.Objects, Within: res.Within, Bytes: res.Bytes, Damaged: []string{}}
 	for _, r := range res.Copied {
 		ans.Copied = append(ans.Copied, r.Record.Date)
 	}

@@ -2,7 +2,8 @@
 // from a disk that was filled at the practice and taken to a fast line.
 //
 // It promises that what arrives is what the source's records name: every object is
-// hashed before it is sent, and a snapshot is committed at the target only when all
+// hashed before it is sent or, where a service copies within itself, has the checksum
+// there that the service took when it first came; and a snapshot is committed at the target only when all
 // it needs stands there, leased as long as at the source. It may be stopped and
 // started again at any time; what has arrived is not sent again. It needs the upload
 // key and no restore key, and opens nothing.
@@ -22,6 +23,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"offsite/manifest"
@@ -51,7 +53,8 @@ type Result struct {
 	Founded  bool // the target was empty and got header and keys
 	Copied   []manifest.Ref
 	Had      int // snapshots that the target had already
-	Objects  int // packs and index segments sent
+	Objects  int // packs and index segments that arrived
+	Within   int // of these, copied by the service itself
 	Bytes    int64
 	Damaged  []Damage
 	Unwanted int // snapshots that have lapsed, or were not chosen
@@ -105,6 +108,8 @@ type copier struct {
 	trust  *manifest.Trust                 // of the target
 	there  []manifest.Ref                  // committed at the target
 	listed map[string]providers.Object     // at the target
+
+	carry atomic.Bool // the service does not copy for us
 
 	mu      sync.Mutex
 	arrived map[pack.Name]manifest.Stored // receipts of this copy
@@ -340,11 +345,14 @@ func (c *copier) object(ctx context.Context, need manifest.Stored, until time.Ti
 	case c.listed[key].Size == pin.Size:
 		return c.extend(ctx, c.listed[key], pin.Size, until)
 	}
+	lease := c.Lease(until, pin.Name.String())
+	if s, ok := c.within(ctx, key, pin, lease); ok {
+		return c.noted(s, nil)
+	}
 	data, err := c.read(ctx, key, pin)
 	if err != nil {
 		return manifest.Stored{}, err
 	}
-	lease := c.Lease(until, pin.Name.String())
 	var s manifest.Stored
 	if _, isPack := manifest.ParsePackKey(key); isPack {
 		s, err = manifest.SavePack(ctx, c.To, pin.Name, data, lease)
@@ -362,6 +370,30 @@ func (c *copier) object(ctx context.Context, need manifest.Stored, until time.Ti
 		c.Sent(pin.Size)
 	}
 	return c.noted(s, nil)
+}
+
+// within has the service itself copy an object, where both stores are its own. Any
+// refusal means that the bytes are carried: nothing is lost by having asked.
+func (c *copier) within(ctx context.Context, key string, pin manifest.Pin, lease time.Time) (manifest.Stored, bool) {
+	if c.carry.Load() {
+		return manifest.Stored{}, false
+	}
+	v, err := c.To.CopyFrom(ctx, c.From, key, pin.Version, lease)
+	if err != nil {
+		if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, providers.ErrDenied) {
+			c.carry.Store(true) // it will not be otherwise for the next object
+		}
+		return manifest.Stored{}, false
+	}
+	s, err := manifest.Confirm(providers.Object{Key: key, Size: pin.Size, Version: v}, pin.Size, lease)
+	if err != nil {
+		return manifest.Stored{}, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.res.Objects++
+	c.res.Within++
+	return s, true
 }
 
 // read gets an object from the source and proves it by its name.
