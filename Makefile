@@ -16,7 +16,7 @@ build:
 	@CGO_ENABLED=0 $(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/offsite
 
 # How many practice years of the simulator belong to every test.
-CI_YEARS ?= 60
+CI_YEARS ?= 150
 
 # The main job, end to end, in one folder that it names.
 demo: build

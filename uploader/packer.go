@@ -41,7 +41,7 @@ const (
 	// packsFilling is how many packs may be filled or being sealed at a time.
 	packsFilling = 3
 	// packsSending is how many sealed packs may wait or be on their way.
-	packsSending = 3
+	packsSending = 2
 )
 
 func newPacker(sealer *seal.Sealer, j *journal, deliver func(context.Context, mask, *sealedPack) error) *packer {

@@ -21,7 +21,7 @@ import (
 // heapGrowth is by how many per cent the heap may grow before it is cleared. Most
 // of it is a few large buffers that are used again and again, so clearing costs
 // little, and a small practice PC keeps its memory.
-const heapGrowth = 20
+const heapGrowth = 10
 
 func main() {
 	debug.SetGCPercent(heapGrowth)
