@@ -155,8 +155,10 @@ anything is changed it says what the store will cost and asks.`,
 				return nil, err
 			}
 			if ans.Settings, err = admin.Setup(ctx); err != nil {
+				a.tellFallback(s, ans.Settings)
 				return nil, fmt.Errorf("set up store %s: %w", s.Name, err)
 			}
+			a.tellFallback(s, ans.Settings)
 			if n := wrongSettings(ans.Settings); n > 0 {
 				return ans, fail(exitFailed, fmt.Errorf("%d settings are not what they must be", n), "each is named above, with what to do")
 			}
@@ -173,6 +175,18 @@ const withoutLeases = `WARNING: this store keeps no leases of its own.
   right to delete). Leases are kept as signed records. What has lapsed is removed by
   offsite sweep, with a credential that must not lie on the practice's PC.
   Use it as a second store, never as the only one.`
+
+// tellFallback says what is left for a service that cannot lock objects: leases as
+// signed records. It is not done by itself, for it gives up what protects from a
+// thief, and that is for a person to decide.
+func (a *app) tellFallback(s config.Store, settings []providers.Setting) {
+	locks := slices.ContainsFunc(settings, func(set providers.Setting) bool {
+		return set.Name == "object lock" && set.State == providers.StateRight
+	})
+	if s.Address.Scheme == "s3" && !locks {
+		a.say("Objects are not locked there. If the service cannot do that, set leases: none in the store's block; then:\n%s", withoutLeases)
+	}
+}
 
 // setupWithoutLeases has nothing to set: it sees that the bucket is there.
 func (a *app) setupWithoutLeases(ctx context.Context, s config.Store, f *placeFlags, ans settingsAnswer) (answer, error) {
