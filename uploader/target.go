@@ -408,7 +408,14 @@ func newestSegments(refs []manifest.Ref) []manifest.Pin {
 	return pins
 }
 
+// loadSegment opens one. The listing is asked first: a copy that the PC keeps of a
+// segment outlives it.
 func (t *target) loadSegment(ctx context.Context, opener *seal.Opener, pin manifest.Pin, lease time.Time) (*segment, error) {
+	if o, ok := t.present[pin.Name]; !ok {
+		return nil, &providers.Error{Op: "get", Key: manifest.SegmentKey(pin.Name), Kind: providers.ErrNotExist}
+	} else if o.Size != pin.Size && (pin.Version == "" || o.Version == pin.Version) {
+		return nil, &providers.Error{Op: "get", Key: o.Key, Kind: providers.ErrCorrupt}
+	}
 	s, err := manifest.ReadSegment(ctx, t.store, opener, pin)
 	if err != nil {
 		return nil, err
