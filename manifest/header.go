@@ -313,12 +313,24 @@ func open(domain string, data []byte, trust func(string) (ed25519.PublicKey, err
 	return err
 }
 
-// openBy is open for documents that say themselves who signed them: it also
-// returns the signer's id, which the caller compares.
+// openBy is open that also returns the signer's id.
 func openBy(domain string, data []byte, trust func(string) (ed25519.PublicKey, error), v any) (signer string, err error) {
 	payload, signer, err := seal.OpenSigned(domain, data, trust)
 	if err != nil {
 		return "", err
 	}
 	return signer, unmarshalCanonical(payload, v)
+}
+
+// openOf is open for documents that name the PC that signed them: pc is where v
+// holds its id.
+func openOf(domain string, data []byte, trust *Trust, v any, pc *string) error {
+	signer, err := openBy(domain, data, trust.key, v)
+	if err != nil {
+		return err
+	}
+	if signer != *pc {
+		return fmt.Errorf("%w: signed by another PC than the one it names", seal.ErrUntrustedSigner)
+	}
+	return nil
 }

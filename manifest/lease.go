@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"offsite/manifest/seal"
 	"offsite/providers"
 )
 
@@ -157,6 +156,20 @@ func ReadLeases(ctx context.Context, store *providers.Store, trust *Trust, sourc
 	return recs, last, bad, nil
 }
 
+// Latest returns, for each snapshot that lease records of one source keep beyond its
+// own record, the line that keeps it the longest.
+func Latest(recs []LeaseRecord) map[uint64]SnapshotLease {
+	latest := make(map[uint64]SnapshotLease)
+	for _, r := range recs {
+		for _, s := range r.Snapshots {
+			if s.Until.After(latest[s.Seq].Until.Time) {
+				latest[s.Seq] = s
+			}
+		}
+	}
+	return latest
+}
+
 // ReadLease reads and checks the lease record at key.
 func ReadLease(ctx context.Context, store *providers.Store, trust *Trust, key string, v providers.Version) (*LeaseRecord, error) {
 	data, err := store.Read(ctx, key, v)
@@ -173,12 +186,8 @@ func ReadLease(ctx context.Context, store *providers.Store, trust *Trust, key st
 
 func parseLeases(data []byte, source string, trust *Trust) (*LeaseRecord, error) {
 	var l LeaseRecord
-	signer, err := openBy(leaseDomain, data, trust.key, &l)
-	if err != nil {
+	if err := openOf(leaseDomain, data, trust, &l, &l.PC); err != nil {
 		return nil, err
-	}
-	if signer != l.PC {
-		return nil, fmt.Errorf("%w: signed by another PC than the one it names", seal.ErrUntrustedSigner)
 	}
 	if err := l.validate(); err != nil {
 		return nil, err

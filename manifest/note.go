@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"offsite/manifest/seal"
 	"offsite/providers"
 )
 
@@ -116,12 +115,8 @@ func ReadNotes(ctx context.Context, store *providers.Store, trust *Trust, source
 
 func parseNote(data []byte, source string, trust *Trust) (*Note, error) {
 	var n Note
-	signer, err := openBy(noteDomain, data, trust.key, &n)
-	if err != nil {
+	if err := openOf(noteDomain, data, trust, &n, &n.PC); err != nil {
 		return nil, err
-	}
-	if signer != n.PC {
-		return nil, fmt.Errorf("%w: signed by another PC than the one it names", seal.ErrUntrustedSigner)
 	}
 	if err := n.validate(); err != nil {
 		return nil, err

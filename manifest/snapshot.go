@@ -170,12 +170,8 @@ func ReadRecord(ctx context.Context, store *providers.Store, trust *Trust, key s
 // ParseRecord checks signature, form and place of a record's stored bytes.
 func ParseRecord(data []byte, key string, trust *Trust) (*Record, error) {
 	var r Record
-	signer, err := openBy(recordDomain, data, trust.key, &r)
-	if err != nil {
+	if err := openOf(recordDomain, data, trust, &r, &r.PC); err != nil {
 		return nil, err
-	}
-	if signer != r.PC {
-		return nil, fmt.Errorf("%w: signed by another PC than the one it names", seal.ErrUntrustedSigner)
 	}
 	if err := r.validate(); err != nil {
 		return nil, err

@@ -5,7 +5,6 @@ import (
 	"iter"
 	"slices"
 	"strings"
-	"sync/atomic"
 )
 
 // Cache keeps what never changes near: the bytes of a version of a key. It may
@@ -83,5 +82,3 @@ func (s *Store) surveyedVersion(key string, v Version) Version {
 	}
 	return v
 }
-
-type surveys = atomic.Pointer[survey]

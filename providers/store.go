@@ -26,7 +26,7 @@ type Store struct {
 	// answered says that the store has been there once, so that its absence is an
 	// outage and not a wrong address.
 	answered atomic.Bool
-	survey   surveys
+	survey   atomic.Pointer[survey]
 }
 
 // NewStore puts the limits of opt around d; zero fields take their defaults.

@@ -7,10 +7,10 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"offsite/manifest/pack"
 	"offsite/uploader/chunk"
+	"offsite/uploader/statefile"
 )
 
 // memory is what this PC remembers of the files of the last committed set, so
@@ -157,28 +157,8 @@ func (w *memoryWriter) save(path string) error {
 		return errors.New("write local state: more files than it holds")
 	}
 	w.b = binary.LittleEndian.AppendUint32(w.b, crc32.Checksum(w.b, castagnoli))
-	if err := replaceFile(path, w.b); err != nil {
+	if err := statefile.Replace(path, w.b); err != nil {
 		return fmt.Errorf("write local state: %w", err)
 	}
 	return nil
-}
-
-// replaceFile writes data under path so that a crash leaves the old or the new
-// file whole. It is for local state that can be lost: nothing is synced.
-func replaceFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
 }

@@ -8,8 +8,8 @@ import (
 
 	"offsite/manifest"
 	"offsite/providers"
-	"offsite/providers/near"
 	"offsite/uploader"
+	"offsite/uploader/near"
 )
 
 // A night's requests cost money and, where they go to and fro over a bad line, time.

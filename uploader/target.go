@@ -240,13 +240,10 @@ func (t *target) readLeases(ctx context.Context, refs []manifest.Ref, source str
 			for _, o := range l.Objects {
 				raise(o.Pin.Name, o.Until.Time)
 			}
-			if s != source {
-				continue
-			}
-			for _, sn := range l.Snapshots {
-				if sn.Until.After(t.until[sn.Seq]) {
-					t.until[sn.Seq] = sn.Until.Time
-				}
+		}
+		if s == source {
+			for seq, sn := range manifest.Latest(recs) {
+				t.until[seq] = sn.Until.Time
 			}
 		}
 	}

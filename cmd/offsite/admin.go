@@ -8,7 +8,6 @@ import (
 
 	"offsite/cmd/offsite/config"
 	"offsite/providers"
-	"offsite/providers/azure"
 	"offsite/providers/azure/azureadmin"
 	"offsite/providers/gcs/gcsadmin"
 	"offsite/providers/s3"
@@ -114,8 +113,7 @@ func policies(role providers.Role, s config.Store, c *config.Config, f *placeFla
 	case "gs":
 		return gcsadmin.Policies(role, gcsadmin.PolicyConfig{Project: f.project, Bucket: at.Bucket, Prefix: at.Prefix})
 	}
-	mode := map[string]azure.LeaseMode{"managed": azure.LeaseManaged, "manager": azure.LeaseManager, "last-access": azure.LeaseLastAccess, "none": azure.LeaseNone}[s.Lease()]
-	return azureadmin.Policies(role, azureadmin.PolicyConfig{Subscription: f.subscription, ResourceGroup: f.resourceGroup, Account: at.Account, Container: at.Bucket, Leases: mode})
+	return azureadmin.Policies(role, azureadmin.PolicyConfig{Subscription: f.subscription, ResourceGroup: f.resourceGroup, Account: at.Account, Container: at.Bucket, Leases: azureMode(s)})
 }
 
 // longestOf is the longest lease that a practice's policy can ask for: its longest

@@ -103,30 +103,18 @@ func (a *app) history(ctx context.Context, l *library) (history, error) {
 		return h, err
 	}
 	bad = append(bad, l.trust.Refused()...)
-	type place struct {
-		source string
-		seq    uint64
-	}
-	until := map[place]manifest.SnapshotLease{}
-	seen := map[string]bool{}
+	until := map[string]map[uint64]manifest.SnapshotLease{} // by source
 	for _, r := range refs {
 		s := r.Record.Source
-		if seen[s] {
+		if until[s] != nil {
 			continue
 		}
-		seen[s] = true
 		leases, _, badLeases, err := manifest.ReadLeases(ctx, l.store, l.trust, s, "")
 		if err != nil {
 			return h, err
 		}
 		bad = append(bad, badLeases...)
-		for _, rec := range leases {
-			for _, sn := range rec.Snapshots {
-				if p := (place{s, sn.Seq}); sn.Until.After(until[p].Until.Time) {
-					until[p] = sn
-				}
-			}
-		}
+		until[s] = manifest.Latest(leases)
 	}
 	for _, r := range refs {
 		d := snapshot{
@@ -134,7 +122,7 @@ func (a *app) history(ctx context.Context, l *library) (history, error) {
 			Files: r.Record.Counts.Files, Bytes: r.Record.Counts.Bytes, Stored: r.Record.Counts.Stored,
 			Until: r.Record.Expiry.Time, Classes: slices.Clone(r.Record.Classes), Source: r.Record.Source, ref: r,
 		}
-		if more := until[place{r.Record.Source, r.Record.Seq}]; more.Until.After(d.Until) {
+		if more := until[r.Record.Source][r.Record.Seq]; more.Until.After(d.Until) {
 			d.Until = more.Until.Time
 			if more.Class != "" && !slices.Contains(d.Classes, more.Class) {
 				d.Classes = append(d.Classes, more.Class)

@@ -61,13 +61,7 @@ func (f findAnswer) text(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "DAY\tTHE SAME SINCE\tSIZE\tTIME\tPATH")
 	for _, e := range f.Found {
-		name := printable(e.Path)
-		switch e.Type {
-		case "folder":
-			name += "/"
-		case "link":
-			name += " -> " + printable(e.Target)
-		}
+		name := shownName(e.Path, e.Type, e.Target)
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", e.Day, e.Since, bytesText(e.Size), e.Time.In(f.zone).Format("2006-01-02 15:04"), name)
 	}
 	t.Flush()

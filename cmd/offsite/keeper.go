@@ -14,6 +14,7 @@ import (
 	"offsite/cmd/offsite/config"
 	"offsite/manifest/keep"
 	"offsite/manifest/seal"
+	"offsite/uploader/statefile"
 )
 
 // keeper is a store opened for the verbs that see to what lapses: sweep and manage.
@@ -139,10 +140,7 @@ func (k *keeper) write(name string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make state folder: %w", err)
 	}
-	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-		return fmt.Errorf("write local state: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := statefile.Replace(path, data); err != nil {
 		return fmt.Errorf("write local state: %w", err)
 	}
 	return nil

@@ -15,7 +15,6 @@ var allowed = map[string]struct {
 }{
 	"providers":                      {nil, "the store interface stands on nothing"},
 	"providers/mem":                  {[]string{"providers"}, "a driver knows the interface only"},
-	"providers/near":                 {[]string{"providers"}, "copies know the interface only"},
 	"providers/pace":                 {nil, "pacing knows nothing of what it slows down"},
 	"providers/dir":                  {[]string{"providers"}, "a driver knows the interface only"},
 	"providers/s3":                   {[]string{"providers"}, "a driver knows the interface only"},
@@ -39,12 +38,14 @@ var allowed = map[string]struct {
 
 	"retention": {nil, "policy is pure"},
 
+	"uploader/statefile":        {nil, "a file is replaced, whatever it holds"},
+	"uploader/near":             {[]string{"providers", "uploader/statefile"}, "copies are local state, and know the interface of stores only"},
 	"uploader/chunk":            {nil, "cutting is pure"},
 	"uploader/source":           {nil, "the source is read and nothing else"},
 	"uploader/verify/evidence":  {nil, "what a log says, and nothing about the set"},
-	"uploader/verify":           {[]string{"uploader/source", "uploader/verify/evidence", "uploader/verify/structure"}, "a verdict is about a set"},
+	"uploader/verify":           {[]string{"uploader/source", "uploader/statefile", "uploader/verify/evidence", "uploader/verify/structure"}, "a verdict is about a set"},
 	"uploader/verify/structure": {nil, "bytes of one file, and nothing about where it stands"},
-	"uploader": {[]string{"manifest", "manifest/pack", "manifest/seal", "providers", "retention", "uploader/chunk", "uploader/source", "uploader/verify"},
+	"uploader": {[]string{"manifest", "manifest/pack", "manifest/seal", "providers", "retention", "uploader/chunk", "uploader/source", "uploader/verify", "uploader/statefile"},
 		"one run binds them all; it never restores"},
 	"uploader/simtest": {[]string{"manifest", "manifest/pack", "manifest/seal", "providers"},
 		"what tests of runs share judges stored bytes and trusts no uploader"},

@@ -62,17 +62,23 @@ func (l listing) text(w io.Writer) {
 		if e.Type == "folder" {
 			files = fmt.Sprintf("%d files", e.Files)
 		}
-		// A name is shown as it is only when it can do nothing to a terminal.
-		name := printable(e.Path)
-		switch e.Type {
-		case "folder":
-			name += "/"
-		case "link":
-			name += " -> " + printable(e.Target)
-		}
+		name := shownName(e.Path, e.Type, e.Target)
 		fmt.Fprintf(t, "%s\t%s\t%s\t  %s\n", files, bytesText(e.Size), e.Time.In(l.zone).Format("2006-01-02 15:04"), name)
 	}
 	t.Flush()
+}
+
+// shownName is an entry's name on the console. It is shown as it is only when it can
+// do nothing to a terminal.
+func shownName(path, kind, target string) string {
+	switch name := printable(path); kind {
+	case "folder":
+		return name + "/"
+	case "link":
+		return name + " -> " + printable(target)
+	default:
+		return name
+	}
 }
 
 // printable writes a name that a terminal would obey as a quoted one.

@@ -12,9 +12,9 @@ import (
 	"offsite/manifest"
 	"offsite/manifest/seal"
 	"offsite/providers"
-	"offsite/providers/near"
 	"offsite/retention"
 	"offsite/uploader"
+	"offsite/uploader/near"
 	"offsite/uploader/source"
 	"offsite/uploader/verify"
 )

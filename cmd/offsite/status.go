@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,8 +15,8 @@ import (
 	"offsite/cmd/offsite/config"
 	"offsite/manifest"
 	"offsite/providers"
-	"offsite/providers/near"
 	"offsite/retention"
+	"offsite/uploader/near"
 )
 
 const (
@@ -255,11 +254,12 @@ func (a *app) openBriefly(ctx context.Context, p *site, s config.Store) (*provid
 	}
 	d, err := a.openDriver(ctx, s)
 	if err != nil {
-		return a.openStore(ctx, s) // which says why
+		return nil, err
 	}
 	a.tellExpiry(ctx, s, d)
-	opt := providers.Options{Log: a.log(), Attempts: briefAttempts, MinRate: slowest(s)}
-	folder := filepath.Join(p.stateOf(), "near", s.Name)
+	opt := a.storeOptions(s)
+	opt.Attempts = briefAttempts
+	folder := p.nearOf(s)
 	if _, err := os.ReadDir(folder); err == nil {
 		if opt.Cache, err = near.Open(folder); err != nil {
 			return nil, err

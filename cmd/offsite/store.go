@@ -292,10 +292,6 @@ func (s storeCheck) text(w io.Writer) {
 	}
 }
 
-// storeSkew is how far the clocks of the store and of this computer may be apart.
-// Business dates and leases count in days.
-const storeSkew = 5 * time.Minute
-
 func (a *app) storeCheckVerb() verb {
 	var f placeFlags
 	var attack bool
@@ -367,11 +363,10 @@ func (a *app) auditStore(ctx context.Context, s config.Store, c *config.Config, 
 
 // attackStore makes a canary and attacks it.
 func (a *app) attackStore(ctx context.Context, s config.Store, ans *storeCheck) error {
-	d, err := a.openDriver(ctx, s)
+	store, err := a.openStore(ctx, s)
 	if err != nil {
-		return fmt.Errorf("open store %s: %w", s.Name, err)
+		return err
 	}
-	store := providers.NewStore(d, providers.Options{Log: a.log()})
 	key := providers.CanaryPrefix + "attack-" + strings.ToLower(a.now().UTC().Format("20060102t150405z"))
 	if _, err := store.Create(ctx, key, []byte("offsite canary "+key+"\n"), a.now().Add(manifest.ShortCanary)); err != nil {
 		return fmt.Errorf("store %s: make canary: %w", s.Name, err)
@@ -408,7 +403,7 @@ func (a *app) watchCanaries(ctx context.Context, s config.Store, f *placeFlags, 
 	if at, err := l.store.Time(ctx); err == nil {
 		skew := at.Sub(now).Seconds()
 		ans.ClockSkew = &skew
-		if at.Sub(now).Abs() > storeSkew {
+		if at.Sub(now).Abs() > maxSkew {
 			ans.Problems = append(ans.Problems, fmt.Sprintf("the clocks are %s apart: set this computer's clock", at.Sub(now).Abs().Round(time.Second)))
 		}
 		now = at

@@ -18,9 +18,9 @@ import (
 	"offsite/providers/azure"
 	"offsite/providers/dir"
 	"offsite/providers/gcs"
-	"offsite/providers/near"
 	"offsite/providers/pace"
 	"offsite/providers/s3"
+	"offsite/uploader/near"
 )
 
 // This file turns the block of a store into an open store. What a service offers
@@ -31,13 +31,15 @@ import (
 // and whether the credentials are good, shows at the first call.
 func (a *app) openStore(ctx context.Context, s config.Store) (*providers.Store, error) {
 	d, err := a.openDriver(ctx, s)
-	if errors.Is(err, providers.ErrInvalid) {
-		return nil, fail(exitUsage, fmt.Errorf("open store %s: %w", s.Name, err), "correct the store's address or its block in the configuration")
-	}
 	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", s.Name, err)
+		return nil, err
 	}
-	return providers.NewStore(d, providers.Options{Log: a.log(), MinRate: slowest(s)}), nil
+	return providers.NewStore(d, a.storeOptions(s)), nil
+}
+
+// storeOptions are those of every store.
+func (a *app) storeOptions(s config.Store) providers.Options {
+	return providers.Options{Log: a.log(), MinRate: slowest(s)}
 }
 
 // slowest is the rate below which a request counts as stuck, where the timetable
@@ -86,20 +88,24 @@ func (a *app) openNightly(ctx context.Context, p *site, s config.Store, alone bo
 	}
 	d, err := a.openDriver(ctx, s)
 	if err != nil {
-		return a.openStore(ctx, s) // which says why
+		return nil, err
 	}
 	a.tellExpiry(ctx, s, d)
-	copies, err := near.Open(filepath.Join(p.stateOf(), "near", s.Name))
+	copies, err := near.Open(p.nearOf(s))
 	if err != nil {
 		return nil, err
 	}
 	p.near = append(p.near, copies)
-	opt := providers.Options{Log: a.log(), Cache: copies, Near: manifest.Near, MinRate: slowest(s)}
+	opt := a.storeOptions(s)
+	opt.Cache, opt.Near = copies, manifest.Near
 	if alone {
 		opt.Patience = patience
 	}
 	return providers.NewStore(d, opt), nil
 }
+
+// nearOf is the folder for copies of what never changes in a store.
+func (p *site) nearOf(s config.Store) string { return filepath.Join(p.stateOf(), "near", s.Name) }
 
 // trimNear forgets copies of what is no longer wanted, after a run that came to its
 // end.
@@ -113,7 +119,19 @@ func (p *site) trimNear() error {
 	return nil
 }
 
+// openDriver opens the driver of a store.
 func (a *app) openDriver(ctx context.Context, s config.Store) (providers.Driver, error) {
+	d, err := a.driverOf(ctx, s)
+	if errors.Is(err, providers.ErrInvalid) {
+		return nil, fail(exitUsage, fmt.Errorf("open store %s: %w", s.Name, err), "correct the store's address or its block in the configuration")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", s.Name, err)
+	}
+	return d, nil
+}
+
+func (a *app) driverOf(ctx context.Context, s config.Store) (providers.Driver, error) {
 	switch s.Address.Scheme {
 	case "dir":
 		return dir.Open(string(s.Address.Path))
@@ -174,7 +192,7 @@ func (a *app) azureConfig(s config.Store) (azure.Config, error) {
 	if err != nil {
 		return azure.Config{}, err
 	}
-	mode := map[string]azure.LeaseMode{"managed": azure.LeaseManaged, "manager": azure.LeaseManager, "last-access": azure.LeaseLastAccess, "none": azure.LeaseNone}[s.Lease()]
+	mode := azureMode(s)
 	c := azure.Config{
 		Account: s.Address.Account, Container: s.Address.Bucket, Prefix: s.Address.Prefix, Endpoint: s.Endpoint,
 		Leases: mode, KeepDays: s.KeepDays, Versions: mode == azure.LeaseManaged || mode == azure.LeaseManager,
@@ -184,6 +202,11 @@ func (a *app) azureConfig(s config.Store) (azure.Config, error) {
 		c.MaxLease = longestLease
 	}
 	return c, a.secrets(secretInto{s.AccountKey, &c.SharedKey}, secretInto{s.SAS, &c.SAS})
+}
+
+// azureMode is the driver's word for how a store keeps objects.
+func azureMode(s config.Store) azure.LeaseMode {
+	return map[string]azure.LeaseMode{"managed": azure.LeaseManaged, "manager": azure.LeaseManager, "last-access": azure.LeaseLastAccess, "none": azure.LeaseNone}[s.Lease()]
 }
 
 // longestLease bounds what a manager grants: the longest class that the

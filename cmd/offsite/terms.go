@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"offsite/retention"
+	"offsite/uploader/statefile"
 )
 
 // termsFile holds the terms that were confirmed, in the folder for local state. If it
@@ -71,10 +72,7 @@ func (t terms) confirm() error {
 		err = os.MkdirAll(filepath.Dir(t.file), 0o700)
 	}
 	if err == nil {
-		err = os.WriteFile(t.file+".new", text, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(t.file+".new", t.file)
+		err = statefile.Replace(t.file, text)
 	}
 	if err != nil {
 		return fmt.Errorf("confirm terms: %w", err)

@@ -103,11 +103,11 @@ type copier struct {
 	Config
 	res Result
 
-	refs   []manifest.Ref                  // of the source, oldest first
-	raised map[string]map[uint64]time.Time // leases of its snapshots beyond their records, by source and number
-	trust  *manifest.Trust                 // of the target
-	there  []manifest.Ref                  // committed at the target
-	listed map[string]providers.Object     // at the target
+	refs   []manifest.Ref                               // of the source, oldest first
+	raised map[string]map[uint64]manifest.SnapshotLease // leases of its snapshots beyond their records, by source and number
+	trust  *manifest.Trust                              // of the target
+	there  []manifest.Ref                               // committed at the target
+	listed map[string]providers.Object                  // at the target
 
 	carry atomic.Bool // the service does not copy for us
 
@@ -147,32 +147,25 @@ func (c *copier) prepare(ctx context.Context) error {
 }
 
 func (c *copier) readLeases(ctx context.Context, trust *manifest.Trust) error {
-	c.raised = make(map[string]map[uint64]time.Time)
+	c.raised = make(map[string]map[uint64]manifest.SnapshotLease)
 	for _, ref := range c.refs {
 		source := ref.Record.Source
 		if c.raised[source] != nil {
 			continue
 		}
-		c.raised[source] = make(map[uint64]time.Time)
 		recs, _, _, err := manifest.ReadLeases(ctx, c.From, trust, source, "")
 		if err != nil {
 			return err
 		}
-		for _, r := range recs {
-			for _, s := range r.Snapshots {
-				if s.Until.After(c.raised[source][s.Seq]) {
-					c.raised[source][s.Seq] = s.Until.Time
-				}
-			}
-		}
+		c.raised[source] = manifest.Latest(recs)
 	}
 	return nil
 }
 
 // until is how long a snapshot is kept at the source.
 func (c *copier) until(ref manifest.Ref) time.Time {
-	if u := c.raised[ref.Record.Source][ref.Record.Seq]; u.After(ref.Record.Expiry.Time) {
-		return u
+	if u := c.raised[ref.Record.Source][ref.Record.Seq].Until; u.After(ref.Record.Expiry.Time) {
+		return u.Time
 	}
 	return ref.Record.Expiry.Time
 }

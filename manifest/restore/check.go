@@ -234,12 +234,8 @@ func (c *checker) leases(ctx context.Context, trust *manifest.Trust) error {
 		for _, b := range bad {
 			c.find(b.Key, adviceRecord, b.Err)
 		}
-		for _, rec := range recs {
-			for _, s := range rec.Snapshots {
-				if key := manifest.RecordKey(rec.Source, s.Seq); s.Until.After(raised[key]) {
-					raised[key] = s.Until.Time
-				}
-			}
+		for seq, s := range manifest.Latest(recs) {
+			raised[manifest.RecordKey(r.Record.Source, seq)] = s.Until.Time
 		}
 	}
 	c.until = make([]time.Time, len(c.refs))

@@ -9,10 +9,10 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
+	"offsite/uploader/statefile"
 	"offsite/uploader/verify/structure"
 )
 
@@ -220,29 +220,10 @@ func (h *History) save() error {
 	if len(b) > maxHistory {
 		return errors.New("write history of checks: more files than it holds")
 	}
-	if err := writeFile(h.file, b); err != nil {
+	if err := statefile.Replace(h.file, b); err != nil {
 		return fmt.Errorf("write history of checks: %w", err)
 	}
 	return nil
-}
-
-// writeFile replaces file with mode 0600.
-func writeFile(file string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(file), ".tmp-*") // 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
 }
 
 // Clean returns the day of the last clean set, "" if there was none.

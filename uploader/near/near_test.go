@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"offsite/providers"
-	"offsite/providers/near"
+	"offsite/uploader/near"
 )
 
 func open(t *testing.T, path string) *near.Folder {

@@ -20,6 +20,7 @@ import (
 	"sync"
 
 	"offsite/providers"
+	"offsite/uploader/statefile"
 )
 
 // Folder is a cache in a folder. Safe for concurrent use.
@@ -74,23 +75,9 @@ func (f *Folder) sum(name string, data []byte) [sha256.Size]byte {
 func (f *Folder) Put(key string, v providers.Version, data []byte) {
 	name := f.name(key, v)
 	sum := f.sum(name, data)
-	tmp, err := os.CreateTemp(f.path, ".tmp-*")
-	if err != nil {
-		return
+	if statefile.Replace(filepath.Join(f.path, name), data, sum[:]) == nil {
+		f.touch(name)
 	}
-	_, err = tmp.Write(data)
-	if err == nil {
-		_, err = tmp.Write(sum[:])
-	}
-	err = errors.Join(err, tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), filepath.Join(f.path, name))
-	}
-	if err != nil {
-		_ = os.Remove(tmp.Name())
-		return
-	}
-	f.touch(name)
 }
 
 func (f *Folder) touch(name string) {
