@@ -65,6 +65,13 @@ type Driver interface {
 	List(ctx context.Context, prefix, after string) iter.Seq2[Object, error]
 }
 
+// Filler is the ability to read a whole object into memory that the caller brings,
+// which saves who reads many packs the making of as many buffers.
+type Filler interface {
+	// Fill is Get of the whole of the named version, in room if that is large enough.
+	Fill(ctx context.Context, key string, v Version, room []byte) ([]byte, error)
+}
+
 // Leaser is the ability to raise a lease. A lease only ever moves later: raising
 // to a time that is not later than the present one is success and changes
 // nothing. A driver without it keeps leases as signed lease records only.

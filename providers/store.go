@@ -20,6 +20,7 @@ import (
 type Store struct {
 	driver Driver
 	leaser Leaser // nil: the driver keeps no leases
+	filler Filler // nil: every answer is in memory of its own
 	opt    Options
 	gate   *gate
 	count  counters
@@ -36,7 +37,8 @@ func NewStore(d Driver, opt Options) *Store {
 	}
 	opt = opt.withDefaults()
 	leaser, _ := d.(Leaser)
-	return &Store{driver: d, leaser: leaser, opt: opt, gate: newGate(opt.Concurrency)}
+	filler, _ := d.(Filler)
+	return &Store{driver: d, leaser: leaser, filler: filler, opt: opt, gate: newGate(opt.Concurrency)}
 }
 
 // Leases reports whether the store itself keeps leases.
@@ -157,7 +159,7 @@ func (s *Store) compare(ctx context.Context, key string, data []byte) (Object, b
 		sum := sha256.Sum256(data)
 		return obj, bytes.Equal(sum[:], obj.Checksum.Sum), nil
 	}
-	got, err := s.get(ctx, key, obj.Version, 0, -1, obj.Size)
+	got, err := s.get(ctx, key, obj.Version, 0, -1, obj.Size, nil)
 	if err != nil {
 		return Object{}, false, err
 	}
@@ -171,12 +173,22 @@ func (s *Store) Read(ctx context.Context, key string, v Version) ([]byte, error)
 
 // Fresh is Read from the store itself, whatever copies there are.
 func (s *Store) Fresh(ctx context.Context, key string, v Version) ([]byte, error) {
+	return s.fresh(ctx, key, v, nil)
+}
+
+// ReadInto is Read for objects of which there are no copies, with room for the
+// answer, which is used where it is large enough and the driver can.
+func (s *Store) ReadInto(ctx context.Context, key string, v Version, room []byte) ([]byte, error) {
+	return s.fresh(ctx, key, s.surveyedVersion(key, v), room)
+}
+
+func (s *Store) fresh(ctx context.Context, key string, v Version, room []byte) ([]byte, error) {
 	if err := checkKey("get", key); err != nil {
 		return nil, err
 	}
 	var data []byte
 	err := s.retry(ctx, "get", key, func() (err error) {
-		data, err = s.get(ctx, key, v, 0, -1, 0)
+		data, err = s.get(ctx, key, v, 0, -1, 0, room)
 		return err
 	})
 	return data, err
@@ -200,7 +212,7 @@ func (s *Store) ReadRange(ctx context.Context, key string, v Version, off, n int
 	}
 	var data []byte
 	err := s.retry(ctx, "get", key, func() (err error) {
-		data, err = s.get(ctx, key, v, off, n, max(n, 0))
+		data, err = s.get(ctx, key, v, off, n, max(n, 0), nil)
 		return err
 	})
 	if whole && err == nil {
@@ -283,13 +295,17 @@ func (s *Store) put(ctx context.Context, key string, data []byte, opt PutOptions
 	return v, err
 }
 
-func (s *Store) get(ctx context.Context, key string, v Version, off, n, expect int64) (data []byte, err error) {
+func (s *Store) get(ctx context.Context, key string, v Version, off, n, expect int64, room []byte) (data []byte, err error) {
 	s.count.get.Add(1)
 	if n < 0 && expect == 0 {
 		expect = typicalObject
 	}
 	err = s.attempt(ctx, "get", key, expect, func(ctx context.Context) (err error) {
-		data, err = s.driver.Get(ctx, key, v, off, n)
+		if room != nil && s.filler != nil {
+			data, err = s.filler.Fill(ctx, key, v, room)
+		} else {
+			data, err = s.driver.Get(ctx, key, v, off, n)
+		}
 		return err
 	})
 	if err != nil {

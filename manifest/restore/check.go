@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -51,7 +50,7 @@ type CheckOptions struct {
 	Refs     []manifest.Ref // only these snapshots; nil: all that are listed
 	Opener   *seal.Opener   // for Bytes
 	Namer    *seal.Namer    // for Bytes; nil: chunks are not compared with their names, only files with their SHA-256
-	Workers  int            // packs at work at once, each with 25 MiB; 0: one for each processor
+	Workers  int            // packs at work at once, each with 25 MiB; 0: two more than processors
 	Progress Progress
 }
 
@@ -96,9 +95,7 @@ const (
 // ErrDamagedStore when there are findings; any other error means that it stopped
 // early.
 func Check(ctx context.Context, store *providers.Store, trust *manifest.Trust, opt CheckOptions) (CheckReport, error) {
-	if opt.Workers <= 0 {
-		opt.Workers = runtime.GOMAXPROCS(0)
-	}
+	opt.Workers = workers(opt.Workers)
 	if opt.Depth == Bytes && opt.Opener == nil {
 		return CheckReport{}, errors.New("check: reading bytes needs the restore key")
 	}

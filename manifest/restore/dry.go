@@ -56,14 +56,14 @@ func (c *checker) bytes(ctx context.Context) error {
 	c.report.Files, c.report.Unhashed = d.hashed.Load(), d.loose.Load()
 	// What no file needs: packs of file tables, and those with chunks of other days.
 	rest := c.sorted(func(n *need) bool { return n.pack && !n.proved })
-	rooms := make(chan []byte, c.opt.Workers)
+	free := make(chan *rooms, c.opt.Workers)
 	for range c.opt.Workers {
-		rooms <- nil
+		free <- new(rooms)
 	}
 	return forEach(ctx, len(rest), c.opt.Workers, func(ctx context.Context, i int) error {
-		room := <-rooms
-		_, room, err := d.open(ctx, rest[i].pin, room)
-		rooms <- room
+		room := <-free
+		_, err := d.open(ctx, rest[i].pin, room)
+		free <- room
 		if isDamage(err) {
 			return nil
 		}
@@ -165,9 +165,12 @@ func (d *dryRun) broken(ref int, err error) error {
 }
 
 // open fetches a pack whole and, the first time, proves all of it.
-func (d *dryRun) open(ctx context.Context, pin manifest.Pin, room []byte) (*opened, []byte, error) {
+func (d *dryRun) open(ctx context.Context, pin manifest.Pin, room *rooms) (*opened, error) {
 	n := d.packs[manifest.PackKey(pin.Name)]
-	p, err := d.source.whole(ctx, pin, true)
+	p, err := d.source.whole(ctx, pin, true, room.pack)
+	if err == nil {
+		room.pack = p.plain
+	}
 	d.c.mu.Lock()
 	d.c.report.Bytes += pin.Size
 	first := !n.proved
@@ -177,12 +180,12 @@ func (d *dryRun) open(ctx context.Context, pin manifest.Pin, room []byte) (*open
 		d.c.opt.Progress.done(pin.Size)
 	}
 	if err == nil && first {
-		room, err = d.c.provePack(p, room)
+		room.frame, err = d.c.provePack(p, room.frame)
 	}
 	if err != nil && isDamage(err) {
 		d.c.fail(n, err)
 	}
-	return p, room, err
+	return p, err
 }
 
 // fail notes a file that could not be put together.

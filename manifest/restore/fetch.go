@@ -39,13 +39,14 @@ type opened struct {
 
 // whole fetches a pack and opens it. With proof its bytes must have its name: for
 // what nothing else proves. The plain bytes are written over the sealed ones, step
-// by step behind the reading, which saves a third of the memory.
-func (o *objects) whole(ctx context.Context, pin manifest.Pin, proof bool) (*opened, error) {
+// by step behind the reading, which saves a third of the memory; all stand in room
+// if that is large enough.
+func (o *objects) whole(ctx context.Context, pin manifest.Pin, proof bool, room []byte) (*opened, error) {
 	key := manifest.PackKey(pin.Name)
-	sealed, err := o.store.Read(ctx, key, pin.Version)
+	sealed, err := o.store.ReadInto(ctx, key, pin.Version, room)
 	if err != nil && pin.Version != "" && errors.Is(err, providers.ErrNotExist) {
 		// A store that was copied has other versions; the name still tells.
-		sealed, err = o.store.Read(ctx, key, "")
+		sealed, err = o.store.ReadInto(ctx, key, "", room)
 		proof = true
 	}
 	if err != nil {

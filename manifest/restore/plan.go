@@ -70,9 +70,7 @@ type restorer struct {
 // report has more to tell; any other error means that the restore stopped early, and
 // that the same call goes on from there.
 func (s *Snapshot) Restore(ctx context.Context, opt Options) (Report, error) {
-	if opt.Workers <= 0 {
-		opt.Workers = runtime.GOMAXPROCS(0)
-	}
+	opt.Workers = workers(opt.Workers)
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}

@@ -16,8 +16,8 @@ type Options struct {
 	Into bool
 	// Paths are files, or folders with all they hold. None: everything.
 	Paths []string
-	// Workers is how many packs are at work at once, each with 25 MiB. 0: one for
-	// each processor. More hide the latency of a far store.
+	// Workers is how many packs are at work at once, each with 25 MiB. 0: two more
+	// than processors. More hide the latency of a far store.
 	Workers int
 	// Verify reads the files that an earlier restore left and compares their bytes;
 	// without it, equal size and time are enough.

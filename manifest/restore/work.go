@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -163,11 +164,28 @@ func (r *restorer) workOnce(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
+// waitingWorkers is how many more packs than there are processors are at work: while
+// some are computed, others are on their way.
+const waitingWorkers = 2
+
+func workers(wanted int) int {
+	if wanted > 0 {
+		return wanted
+	}
+	return runtime.GOMAXPROCS(0) + waitingWorkers
+}
+
 // worker restores one pack after the other. It belongs to one goroutine.
 type worker struct {
 	r    *restorer
-	room []byte // for a frame
+	room rooms
 	back []byte // for reading back
+}
+
+// rooms is memory that is used again for one pack after the other.
+type rooms struct {
+	pack  []byte
+	frame []byte
 }
 
 func (w *worker) do(ctx context.Context, jobs []job) error {
@@ -270,9 +288,7 @@ const (
 // way fails for damage the others may save more.
 func (w *worker) open(ctx context.Context, pin manifest.Pin, jobs []job) (*opened, error) {
 	if w.r.dry != nil {
-		p, room, err := w.r.dry.open(ctx, pin, w.room)
-		w.room = room
-		return p, err
+		return w.r.dry.open(ctx, pin, &w.room)
 	}
 	wanted := int64(0)
 	for i, j := range jobs {
@@ -282,9 +298,13 @@ func (w *worker) open(ctx context.Context, pin manifest.Pin, jobs []job) (*opene
 	}
 	source := w.r.s.source
 	if pin.Size <= smallPack || wanted >= pin.Size/2 {
-		p, err := source.whole(ctx, pin, false)
-		if err == nil || !isDamage(err) {
-			return p, err
+		p, err := source.whole(ctx, pin, false, w.room.pack)
+		if err == nil {
+			w.room.pack = p.plain
+			return p, nil
+		}
+		if !isDamage(err) {
+			return nil, err
 		}
 		w.note(pin, err)
 	}
@@ -327,7 +347,7 @@ func (w *worker) frame(p *opened, jobs []job) error {
 	i, err := p.frameAt(jobs[0].frame)
 	var data []byte
 	if err == nil {
-		data, w.room, err = p.frame(w.room, i)
+		data, w.room.frame, err = p.frame(w.room.frame, i)
 	}
 	if err != nil {
 		if !isDamage(err) {

@@ -226,6 +226,15 @@ func (d *Dir) begin(ctx context.Context, op, key string) (*folder, error) {
 
 // Get reads a range; see providers.Driver.
 func (d *Dir) Get(ctx context.Context, key string, v providers.Version, off, n int64) ([]byte, error) {
+	return d.get(ctx, key, v, off, n, nil)
+}
+
+// Fill reads an object into room; see providers.Filler.
+func (d *Dir) Fill(ctx context.Context, key string, v providers.Version, room []byte) ([]byte, error) {
+	return d.get(ctx, key, v, 0, -1, room)
+}
+
+func (d *Dir) get(ctx context.Context, key string, v providers.Version, off, n int64, room []byte) ([]byte, error) {
 	h, err := d.begin(ctx, "get", key)
 	if err != nil {
 		return nil, err
@@ -244,18 +253,18 @@ func (d *Dir) Get(ctx context.Context, key string, v providers.Version, off, n i
 	if off < 0 || off > size || n > size-off {
 		return nil, fail("get", key, providers.ErrRange, nil)
 	}
-	return d.readAt("get", key, f, off, n)
+	return d.readAt("get", key, f, off, n, room)
 }
 
-// readAt reads n bytes of an open object.
-func (d *Dir) readAt(op, key string, f *os.File, off, n int64) ([]byte, error) {
+// readAt reads n bytes of an open object, into room if that is large enough.
+func (d *Dir) readAt(op, key string, f *os.File, off, n int64, room []byte) ([]byte, error) {
 	if n == 0 {
 		return []byte{}, nil
 	}
-	if data, ok := readDirect(f, off, n); ok {
+	if data, ok := readDirect(f, off, n, room); ok {
 		return data, nil
 	}
-	data := make([]byte, n)
+	data := sized(room, n)
 	switch _, err := f.ReadAt(data, off); {
 	case err == nil:
 		return data, nil
@@ -268,14 +277,22 @@ func (d *Dir) readAt(op, key string, f *os.File, off, n int64) ([]byte, error) {
 
 // readDirect reads a large object past the page cache. Whatever goes wrong, the
 // ordinary way is tried next and gives the error.
-func readDirect(f *os.File, off, n int64) ([]byte, bool) {
+func readDirect(f *os.File, off, n int64, room []byte) ([]byte, bool) {
 	if n < directMin || off%directBlock != 0 || !setDirect(f, true) {
 		return nil, false
 	}
 	defer setDirect(f, false)
-	data := make([]byte, (n+directBlock-1)&^(directBlock-1))
+	data := sized(room, (n+directBlock-1)&^(directBlock-1))
 	got, _ := f.ReadAt(data, off)
-	return data[:n:n], int64(got) >= n
+	return data[:n], int64(got) >= n
+}
+
+// sized returns n bytes, of room if there are as many.
+func sized(room []byte, n int64) []byte {
+	if int64(cap(room)) >= n {
+		return room[:n]
+	}
+	return make([]byte, n)
 }
 
 // readKind tells a bad sector from a disk that is gone: a folder that still
@@ -340,7 +357,7 @@ func (d *Dir) version(op, key string, f *os.File, size int64) (providers.Version
 	if size > providers.MaxReplace {
 		return "", nil
 	}
-	data, err := d.readAt(op, key, f, 0, size)
+	data, err := d.readAt(op, key, f, 0, size, nil)
 	if err != nil {
 		return "", err
 	}

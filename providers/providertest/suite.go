@@ -61,6 +61,7 @@ func cases() []testCase {
 		{"replace", replace},
 		{"replace-one-winner", replaceOneWinner},
 		{"ranges", ranges},
+		{"fill", fill},
 		{"absent", absent},
 		{"versions", versions},
 		{"describes", describes},
@@ -317,6 +318,33 @@ func ranges(s suite) {
 			s.Errorf("get %s from %d, %d bytes: %d bytes, %v", r.key, r.off, r.n, len(got), err)
 		}
 	}
+}
+
+// fill reads small and large objects into room of every size, also of no alignment.
+func fill(s suite) {
+	filler, ok := s.d.(providers.Filler)
+	if !ok {
+		return // an ability that costs nothing to lack
+	}
+	for i, size := range []int{0, 1, 4096, 1<<20 - 1, 1 << 20, 3<<20 + 5} {
+		key := fmt.Sprintf("r/fill%d", i)
+		data := pattern(size, byte(i))
+		s.put(key, data)
+		for _, room := range [][]byte{nil, {}, make([]byte, size/2), make([]byte, size), make([]byte, size+1<<16), make([]byte, size+1<<16)[3:]} {
+			for at := range room {
+				room[at] = 0xa5
+			}
+			got, err := filler.Fill(s.Context(), key, "", room)
+			if err != nil || !bytes.Equal(got, data) {
+				s.Errorf("fill %d of %d: %d bytes, %v", size, cap(room), len(got), err)
+			}
+			if size > 0 && len(room) >= size+4096 && &got[0] != &room[0] {
+				s.Errorf("fill %d of %d: memory of its own", size, cap(room))
+			}
+		}
+	}
+	_, err := filler.Fill(s.Context(), "r/missing", "", nil)
+	s.wantKind(err, providers.ErrNotExist)
 }
 
 func absent(s suite) {
