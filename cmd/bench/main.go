@@ -131,7 +131,7 @@ func (b *bench) days(ctx context.Context, stages *stages) error {
 	if _, err := b.measure(ctx, "full restore", "restore", "latest", "--to", out, "--restore-key", b.restoreKey); err != nil {
 		return err
 	}
-	return compareTrees(b.data, out)
+	return practice.Compare(b.data, out)
 }
 
 // call does heavy work in a process of its own: the peak memory that the system

@@ -56,11 +56,7 @@ func (p *site) checks() (*verify.History, error) {
 // expected is the time that today's backup cannot be older than, if one is due: the
 // day is open, and the time of day at which the last clean one was written has passed
 // by a while.
-func (p *site) expected(now time.Time) time.Time {
-	h, err := p.checks()
-	if err != nil {
-		return time.Time{}
-	}
+func (p *site) expected(h *verify.History, now time.Time) time.Time {
 	written, judged := h.Written()
 	today := p.calendar.BusinessDate(now)
 	if written.IsZero() || p.calendar.Closed(today) != "" || judged.Sub(written) > 36*time.Hour || today == p.calendar.BusinessDate(written) {
@@ -81,13 +77,9 @@ func (p *site) expected(now time.Time) time.Time {
 
 // observer prepares the checks of the bytes. A day that is older than the last clean
 // one is compared with nothing: what came after it is no measure.
-func (p *site) observer(passed verify.Passed, day retention.Date) (*verify.Pass, error) {
+func (p *site) observer(h *verify.History, passed verify.Passed, day retention.Date) (*verify.Pass, error) {
 	if err := os.MkdirAll(p.stateOf(), 0o700); err != nil {
 		return nil, fmt.Errorf("make state folder: %w", err)
-	}
-	h, err := p.checks()
-	if err != nil {
-		return nil, err
 	}
 	if day.String() < h.Clean() {
 		h = h.Empty()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -272,71 +271,9 @@ func (d *demo) restore(ctx context.Context) error {
 	if _, err := practice.Generate(ctx, was); err != nil {
 		return err
 	}
-	if err := sameFolder(was.Dir, to); err != nil {
+	if err := practice.Compare(was.Dir, to); err != nil {
 		return err
 	}
 	d.ans.Restored.Equal = true
 	return os.RemoveAll(was.Dir)
 }
-
-// sameFolder compares two folders, names and bytes, both ways.
-func sameFolder(a, b string) error {
-	count := func(root string, each func(rel string) error) (n int, err error) {
-		err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-			if err != nil || e.IsDir() {
-				return err
-			}
-			n++
-			rel, err := filepath.Rel(root, path)
-			if err != nil {
-				return err
-			}
-			return each(rel)
-		})
-		return n, err
-	}
-	left, err := count(a, func(rel string) error { return sameFile(filepath.Join(a, rel), filepath.Join(b, rel)) })
-	if err != nil {
-		return fmt.Errorf("compare folders: %w", err)
-	}
-	right, err := count(b, func(string) error { return nil })
-	if err != nil {
-		return fmt.Errorf("compare folders: %w", err)
-	}
-	if left != right {
-		return fmt.Errorf("compare folders: %d files and %d files", left, right)
-	}
-	return nil
-}
-
-func sameFile(a, b string) error {
-	f, err := os.Open(a)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	g, err := os.Open(b)
-	if err != nil {
-		return err
-	}
-	defer g.Close()
-	x, y := make([]byte, 1<<20), make([]byte, 1<<20)
-	for {
-		n, errX := io.ReadFull(f, x)
-		m, errY := io.ReadFull(g, y)
-		if !bytes.Equal(x[:n], y[:m]) {
-			return fmt.Errorf("%s and %s differ", a, b)
-		}
-		if endX, endY := ended(errX), ended(errY); endX || endY {
-			if endX != endY {
-				return fmt.Errorf("%s and %s differ in length", a, b)
-			}
-			return nil
-		}
-		if err := errors.Join(errX, errY); err != nil {
-			return err
-		}
-	}
-}
-
-func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }

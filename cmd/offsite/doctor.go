@@ -234,7 +234,12 @@ func (d *doctor) newest(ctx context.Context) {
 	d.day()
 	d.volumes()
 	d.reading(ctx)
-	_, report := d.site.judge(ctx, set, 0, d.app.now)
+	checks, err := d.site.checks()
+	if err != nil {
+		d.failed("source", "history of checks", err, "is the state folder readable by this account?")
+		return
+	}
+	_, report := d.site.judge(ctx, set, 0, d.app.now, d.site.expected(checks, d.app.now()))
 	for _, f := range report.Findings() {
 		result := resultWarn
 		if f.Level == verify.LevelIncomplete {

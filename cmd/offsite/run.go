@@ -148,11 +148,15 @@ func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Se
 	if s.date == (config.Date{}) {
 		day = p.businessDate(set, a.now())
 	}
+	checks, err := p.checks()
+	if err != nil {
+		return nil, set, err
+	}
 	var expected time.Time
 	if s.date == (config.Date{}) { // a day that is named may be of any age
-		expected = p.expected(a.now())
+		expected = p.expected(checks, a.now())
 	}
-	passed, report := p.judgeSince(ctx, set, s.wait, a.now, expected)
+	passed, report := p.judge(ctx, set, s.wait, a.now, expected)
 	a.sayNames(report.Console())
 	ans := runAnswer{Day: day.String(), Verdict: report.Verdict().String(), Files: int64(report.Totals().Files),
 		Bytes: report.Totals().Bytes, Findings: append([]verify.Finding{}, report.Findings()...), Stores: []storeAnswer{}}
@@ -165,7 +169,7 @@ func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Se
 	if err := a.tellPending(p); err != nil {
 		return ans, set, err
 	}
-	pass, err := p.observer(passed, day)
+	pass, err := p.observer(checks, passed, day)
 	if err != nil {
 		return ans, set, err
 	}

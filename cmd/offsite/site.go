@@ -122,15 +122,10 @@ func (p *site) quiet() time.Duration {
 	return p.profile.Quiet()
 }
 
-// judge judges a set by the profile and by what the configuration requires, as that
-// of today. What settle did not wait for is taken to have finished.
-func (p *site) judge(ctx context.Context, set source.Set, wait time.Duration, now func() time.Time) (verify.Passed, verify.Report) {
-	return p.judgeSince(ctx, set, wait, now, p.expected(now()))
-}
-
-// judgeSince is judge for a set that cannot be older than the given time; zero: it
-// may be of any age.
-func (p *site) judgeSince(ctx context.Context, set source.Set, wait time.Duration, now func() time.Time, expected time.Time) (verify.Passed, verify.Report) {
+// judge judges a set by the profile and by what the configuration requires. What
+// settle did not wait for is taken to have finished. The set cannot be older than
+// expected; zero: it may be of any age.
+func (p *site) judge(ctx context.Context, set source.Set, wait time.Duration, now func() time.Time, expected time.Time) (verify.Passed, verify.Report) {
 	passed, report := verify.Judge(ctx, set, p.profile, verify.Options{
 		Now: now, Quiet: p.quiet(), Finished: wait == 0, Zone: p.calendar.Zone(), Expected: expected, Free: freeBytes,
 	})

@@ -412,3 +412,44 @@ func BenchmarkGenerate(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+func TestCompareNamesTheFirstDifference(t *testing.T) {
+	at := time.Date(2026, 1, 5, 20, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name   string
+		change func(dir string) error
+		want   string // in the error; empty: none
+	}{
+		{"the same", func(string) error { return nil }, ""},
+		{"an empty folder more", func(dir string) error { return os.Mkdir(filepath.Join(dir, "more"), 0o700) }, ""},
+		{"a file more", func(dir string) error { return os.WriteFile(filepath.Join(dir, "more"), nil, 0o600) }, "2 files and 3 files"},
+		{"a file less", func(dir string) error { return os.Remove(filepath.Join(dir, "a")) }, "compare folders: open "},
+		{"another byte", func(dir string) error {
+			return errors.Join(os.WriteFile(filepath.Join(dir, "sub", "b"), []byte("twO"), 0o600), os.Chtimes(filepath.Join(dir, "sub", "b"), at, at))
+		}, "b differ"},
+		{"another length", func(dir string) error {
+			return errors.Join(os.WriteFile(filepath.Join(dir, "a"), []byte("one!"), 0o600), os.Chtimes(filepath.Join(dir, "a"), at, at))
+		}, "differ in length"},
+		{"another time", func(dir string) error { return os.Chtimes(filepath.Join(dir, "a"), at, at.Add(time.Second)) }, "different times"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			want, got := t.TempDir(), t.TempDir()
+			for _, dir := range []string{want, got} {
+				for name, text := range map[string]string{"a": "one", "sub/b": "two"} {
+					file := filepath.Join(dir, filepath.FromSlash(name))
+					err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600), os.Chtimes(file, at, at))
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if err := c.change(got); err != nil {
+				t.Fatal(err)
+			}
+			err := practice.Compare(want, got)
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
