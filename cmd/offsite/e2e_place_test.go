@@ -68,6 +68,15 @@ func newPlace(t *testing.T, sources ...string) *place {
 	return p
 }
 
+// noonZone is a time zone in which it is about noon: no business day ends while a
+// test runs that wants the runs of one day.
+func noonZone() string {
+	if west := time.Now().UTC().Hour() - 12; west != 0 {
+		return fmt.Sprintf("Etc/GMT%+d", west)
+	}
+	return "Etc/UTC"
+}
+
 func (p *place) config() string { return filepath.Join(p.home, "offsite.yaml") }
 
 // path joins names to the place's folder.

@@ -87,25 +87,29 @@ func TestDayOfARunIsTheOneThatIsNamed(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.file("source/a.bak", "first")
+	// The last day of a month that is over, but not for long, and the first of the next.
+	recent := time.Now().AddDate(0, 0, -2)
+	next := time.Date(recent.Year(), recent.Month(), 1, 0, 0, 0, 0, time.UTC)
+	end, after := next.AddDate(0, 0, -1).Format(time.DateOnly), next.Format(time.DateOnly)
 	run := func(code int, day string) runAnswer {
 		t.Helper()
 		var r runAnswer
 		p.want(code, "run", "--wait", "0s", "--json", "--day", day).into(t, &r)
 		return r
 	}
-	run(exitDone, "2026-10-30")
-	if r := run(exitDone, "2026-10-30"); r.New != 0 || r.Stores[0].Packs != 0 || r.Stores[0].Day != "2026-10-30#2" {
+	run(exitDone, end)
+	if r := run(exitDone, end); r.New != 0 || r.Stores[0].Packs != 0 || r.Stores[0].Day != end+"#2" {
 		t.Errorf("the same day again: %+v", r)
 	}
-	if r := run(exitDone, "2026-11-02"); r.New != 0 || r.Stores[0].Packs != 0 {
+	if r := run(exitDone, after); r.New != 0 || r.Stores[0].Packs != 0 {
 		t.Errorf("the same set as another day: %+v", r)
 	}
 	p.file("source/a.bak", "second")
-	if r := run(exitDone, "2026-10-30"); r.Stores[0].Day != "2026-10-30#3" {
+	if r := run(exitDone, end); r.Stores[0].Day != end+"#3" {
 		t.Errorf("stored as %s", r.Stores[0].Day)
 	}
 	// The date counts, not the time of the run.
-	for day, want := range map[string]string{"latest": "first", "2026-11-02": "first", "2026-10-30": "second", "2026-10-30#1": "first", "2026-10-30#2": "first", "2026-10-30#3": "second"} {
+	for day, want := range map[string]string{"latest": "first", after: "first", end: "second", end + "#1": "first", end + "#2": "first", end + "#3": "second"} {
 		back, _ := p.restore(exitDone, day, "back "+day)
 		if b, err := os.ReadFile(filepath.Join(back, "a.bak")); err != nil || string(b) != want {
 			t.Errorf("%s is %q, %v", day, b, err)
@@ -130,11 +134,11 @@ func TestDayOfARunIsTheOneThatIsNamed(t *testing.T) {
 			t.Errorf("%s is kept until %v because of %v", d.Day, d.Until, d.Reasons)
 		}
 	}
-	if len(plan.Days) != 4 || !slices.Contains(classes["2026-10-30#3"], "month") || slices.Contains(classes["2026-10-30"], "month") {
+	if len(plan.Days) != 4 || !slices.Contains(classes[end+"#3"], "month") || slices.Contains(classes[end], "month") {
 		t.Errorf("classes %v", classes)
 	}
 	text := p.want(exitDone, "retention").stdout
-	if !strings.Contains(text, "2026-10-30#3") || !strings.Contains(text, "kept until") {
+	if !strings.Contains(text, end+"#3") || !strings.Contains(text, "kept until") {
 		t.Errorf("said\n%s", text)
 	}
 }
@@ -145,7 +149,8 @@ func TestEveryVerbAnswersWithOneObject(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.file("source/a.bak", "patients")
-	p.want(exitDone, "run", "--wait", "0s", "--day", "2026-11-20")
+	var ran runAnswer
+	p.want(exitDone, "run", "--wait", "0s", "--json").into(t, &ran)
 	var holders holdersAnswer
 	p.want(exitDone, "key", "holders", "list", "--json").into(t, &holders)
 	key := []string{"--restore-key", p.key}
@@ -156,7 +161,7 @@ func TestEveryVerbAnswersWithOneObject(t *testing.T) {
 			[]string{"--source", p.source, "--store", "dir:" + p.path("third"), "--holder", holderPublic}},
 		"run":           {[]string{"--wait", "0s"}, []string{"--store", "nowhere"}},
 		"status":        {nil, []string{"--store", "nowhere"}},
-		"diff":          {with("2026-11-20", "latest"), with("latest")},
+		"diff":          {with(ran.Day, "latest"), with("latest")},
 		"find":          {with("*.bak"), with("*.bak", "--day", "2001-01-01")},
 		"drill":         {key, with("2001-01-01")},
 		"days":          {nil, []string{"--store", "dir:" + p.path("nowhere")}},

@@ -43,6 +43,7 @@ func TestScripts(t *testing.T) {
 			env.Vars = append(env.Vars, noSleep)
 			env.Setenv("OFFSITE_CONFIG", env.WorkDir+"/etc/offsite.yaml")
 			// A holder with a key is unlocked at once; a passphrase takes a second.
+			env.Setenv("ZONE", noonZone())
 			env.Setenv("HOLDER", "age1jq0nh9p3l98eqet26pwepr5kgm7tlse4d3psr4vtmmx7dq3xgfzqu4nqtr")
 			return nil
 		},

@@ -57,6 +57,7 @@ func (p *place) keys(folder string) (out []string) {
 func oldPlace(t *testing.T) (p *place, today time.Time) {
 	t.Helper()
 	p = newPlace(t)
+	p.configure("zone: Europe/London", "zone: Etc/UTC") // its clocks never change
 	p.configure("business_days: 10", "business_days: 1")
 	for _, class := range []string{"month_ends: 12", "quarter_ends: 8", "fiscal_year_ends: 7"} {
 		p.configure(class, strings.Split(class, ":")[0]+": 0")
