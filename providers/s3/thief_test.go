@@ -82,9 +82,9 @@ func TestThief(t *testing.T) {
 	printAnswers(t, answers)
 
 	// Days go by, until the rule has removed what lapsed after the theft.
-	last, err := openWith(t, uploader).Put(t.Context(), "r/c/last", []byte("canary"), providers.PutOptions{Lease: time.Now().Add(time.Second)})
+	last, err := openWith(t, uploader).Put(t.Context(), "r/c/last", []byte("canary"), providers.PutOptions{Lease: time.Now().Add(servers.CephDay)})
 	check(t, err)
-	await(t, 20*servers.CephDay, "the rule removes a canary", func() bool {
+	await(t, "the rule removes a canary", func() bool {
 		_, err := see.Stat(t.Context(), "r/c/last", last)
 		return errors.Is(err, providers.ErrNotExist)
 	})
@@ -346,8 +346,10 @@ func printAnswers(t *testing.T, answers map[string]map[string]int) {
 	t.Log("\n" + b.String())
 }
 
-// await waits for something that a real server does in its own time.
-func await(t *testing.T, limit time.Duration, what string, done func() bool) {
+// await waits for something that a real server does in its own time: on a busy
+// machine the removal rule comes round late.
+func await(t *testing.T, what string, done func() bool) {
+	const limit = 60 * servers.CephDay
 	t.Helper()
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
