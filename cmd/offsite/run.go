@@ -148,9 +148,24 @@ func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Se
 	if s.date == (config.Date{}) {
 		day = p.businessDate(set, a.now())
 	}
+	ans, err := a.upload(ctx, p, s, set, day, targets, down)
+	if err != nil && !errors.Is(err, verdictOnly(exitNothingNew)) {
+		return ans, set, err
+	}
+	if alarm := a.lookAtRuled(ctx, p, targets); alarm != nil {
+		err = alarm
+	}
+	if late != nil {
+		err = fail(exitIncomplete, late, "the newest set that has finished is of "+day.String()+", and it is stored")
+	}
+	return ans, set, err
+}
+
+// upload judges a set and stores it as that of a day.
+func (a *app) upload(ctx context.Context, p *site, s saving, set source.Set, day retention.Date, targets []uploader.Target, down []storeDown) (answer, error) {
 	checks, err := p.checks()
 	if err != nil {
-		return nil, set, err
+		return nil, err
 	}
 	var expected time.Time
 	if s.date == (config.Date{}) { // a day that is named may be of any age
@@ -164,19 +179,19 @@ func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Se
 		if err := p.keepNames(report.Console()); err != nil {
 			a.say("%v", err)
 		}
-		return ans, set, fail(exitIncomplete, errors.New("the set is incomplete; nothing was committed"), "the findings say what is missing")
+		return ans, fail(exitIncomplete, errors.New("the set is incomplete; nothing was committed"), "the findings say what is missing")
 	}
 	if err := a.tellPending(p); err != nil {
-		return ans, set, err
+		return ans, err
 	}
 	pass, err := p.observer(checks, passed, day)
 	if err != nil {
-		return ans, set, err
+		return ans, err
 	}
 	bar := a.newBar("reading")
-	upload := a.uploadConfig(p, targets, day, s.all, bar)
-	upload.Observer = pass
-	res, err := uploader.Run(ctx, upload, passed)
+	with := a.uploadConfig(p, targets, day, s.all, bar)
+	with.Observer = pass
+	res, err := uploader.Run(ctx, with, passed)
 	bar.done()
 	a.tellFiles(res)
 	if len(res.Stores) > 0 && (err == nil || errors.Is(err, uploader.ErrNothingNew)) {
@@ -188,11 +203,7 @@ func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Se
 		a.say("%v", kerr) // the day is stored all the same
 	}
 	ans.take(res, down, p.calendar.Zone())
-	err = outcome(res, down, err)
-	if late != nil && (err == nil || errors.Is(err, verdictOnly(exitNothingNew))) {
-		err = fail(exitIncomplete, late, "the newest set that has finished is of "+day.String()+", and it is stored")
-	}
-	return ans, set, err
+	return ans, outcome(res, down, err)
 }
 
 // committed says whether any store has the day now.

@@ -36,7 +36,8 @@ before it goes and after: what, when and why. Nothing is removed while a record
 cannot be read, or while the clocks of the store and of this computer disagree.
 
 A store that removes by its own rules is only looked at: with --yes what went since
-the last look is written down. What went too early is an alarm.
+the last look is written down. What went too early is an alarm. Runs look by
+themselves once a week.
 
 In a bucket the removals use the credential that --with names, which should not
 lie on the PC that uploads.`,
@@ -247,6 +248,11 @@ func (k *keeper) remover(ctx context.Context, with string) (providers.Sweeper, e
 		}
 	}
 	switch {
+	case removesItself(s):
+		if with != "" {
+			return nil, wrongUse("--with: store "+k.name+" removes by its own rules, and nobody removes anything here", "leave it out")
+		}
+		return nil, nil
 	case s.Address.Scheme == "dir":
 		d, err := k.app.openDriver(ctx, s)
 		if err != nil {
@@ -254,7 +260,7 @@ func (k *keeper) remover(ctx context.Context, with string) (providers.Sweeper, e
 		}
 		sweeper, _ := d.(providers.Sweeper)
 		return sweeper, nil
-	case s.Address.Scheme == "s3" && s.Lease() == "none":
+	default:
 		c, err := k.app.s3Config(s)
 		if err != nil {
 			return nil, err
@@ -264,10 +270,12 @@ func (k *keeper) remover(ctx context.Context, with string) (providers.Sweeper, e
 			return nil, fmt.Errorf("open store %s: %w", k.name, err)
 		}
 		return sweeper, nil
-	case with != "":
-		return nil, wrongUse("--with: store "+k.name+" removes by its own rules, and nobody removes anything here", "leave it out")
 	}
-	return nil, nil
+}
+
+// removesItself says whether a store removes what has lapsed by rules of its own.
+func removesItself(s config.Store) bool {
+	return s.Address.Scheme != "dir" && (s.Address.Scheme != "s3" || s.Lease() != "none")
 }
 
 // awake refuses to believe a clock that may have leapt, unless a person says that it
