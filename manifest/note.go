@@ -145,10 +145,11 @@ func (ns Notes) Held(seq uint64) (held Note, ok bool) {
 	return held, ok && !released.After(held.Time.Time)
 }
 
-// Checked says whether all bytes of a snapshot were once read and found right.
-func (ns Notes) Checked(seq uint64) bool {
+// Checked says whether all bytes of a snapshot were once read and found right, since
+// it was committed: once everything has lapsed, numbers may be used again.
+func (ns Notes) Checked(seq uint64, committed time.Time) bool {
 	return slices.ContainsFunc(ns, func(n Note) bool {
 		_, named := slices.BinarySearch(n.Snapshots, seq)
-		return named && n.Kind == CheckedNote
+		return named && n.Kind == CheckedNote && !n.Time.Before(committed)
 	})
 }

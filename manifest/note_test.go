@@ -32,8 +32,11 @@ func TestNotesSayWhatIsHeldAndChecked(t *testing.T) {
 	}
 	for seq, want := range map[uint64][2]bool{1: {}, 3: {}, 7: {true, true}, 8: {false, true}, 9: {true, false}, 10: {true, false}} {
 		held, ok := notes.Held(seq)
-		if ok != want[0] || notes.Checked(seq) != want[1] {
-			t.Errorf("snapshot %d: held %v, checked %v", seq, ok, notes.Checked(seq))
+		if checked := notes.Checked(seq, now.Add(time.Hour)); ok != want[0] || checked != want[1] {
+			t.Errorf("snapshot %d: held %v, checked %v", seq, ok, checked)
+		}
+		if notes.Checked(seq, now.Add(time.Hour+time.Second)) {
+			t.Errorf("snapshot %d was checked before it was committed", seq)
 		}
 		if text, err := held.Sealed(); ok && (err != nil || string(text) != "sealed") {
 			t.Errorf("text %q, %v", text, err)

@@ -109,6 +109,31 @@ func TestAHeldDayStaysUntilItIsReleased(t *testing.T) {
 	}
 }
 
+// TestNumbersThatNotesNameAreNotUsedAgain: notes outlive the records that they are
+// about, and must not speak of other ones.
+func TestNumbersThatNotesNameAreNotUsedAgain(t *testing.T) {
+	p, box := newPractice(t)
+	for range 3 {
+		p.edit("data/patients.fs5", 0, p.now.String())
+		p.commit()
+		p.nextDay()
+	}
+	p.check() // which notes until when each day is kept
+	p.note(manifest.CheckedNote, 1, 2, 3)
+	p.note(manifest.HoldNote, 1<<40) // somebody who would use the numbers up
+	p.now = p.now.AddDate(1, 0, 0)
+	box.mem.Lapse("r/")
+	if left := box.keys("r/s/"); len(left) > 0 {
+		t.Fatalf("records left: %q", left)
+	}
+	p.edit("data/patients.fs5", 0, p.now.String())
+	res, err := p.run()
+	check(t, err)
+	if seq := result(t, res, "first").Ref.Record.Seq; seq != 4 {
+		t.Errorf("the new snapshot has number %d", seq)
+	}
+}
+
 // TestSilenceLeavesTheNewestDayAndThenNothing: uploads end. Sixty days after the next
 // open day the newest day is whole, with what a store removes gone; and once the longest
 // lease has run out, nothing is left but keys and notes.

@@ -43,7 +43,7 @@ func Snapshots(refs []manifest.Ref, until map[uint64]time.Time, notes manifest.N
 		if n, ok := notes.Held(rec.Seq); ok {
 			s.Hold = "since " + n.Time.Format(time.DateOnly)
 		}
-		s.Checked = notes.Checked(rec.Seq)
+		s.Checked = notes.Checked(rec.Seq, rec.Time.Time)
 		out = append(out, s)
 	}
 	return out, nil

@@ -132,15 +132,17 @@ func (t *target) open(ctx context.Context, key *seal.UploadKey, source string, j
 			t.refs = append(t.refs, r)
 		}
 	}
+	notes, badNotes, err := manifest.ReadNotes(ctx, t.store, t.trust, source)
+	if err != nil {
+		return err
+	}
+	for _, d := range badNotes {
+		t.log.Warn("note cannot be read", "store", t.name, "key", d.Key, "err", d.Err)
+	}
+	t.notes = notes
 	t.number(bad, source)
 	if err := t.readLeases(ctx, refs, source); err != nil {
 		return err
-	}
-	if t.notes, bad, err = manifest.ReadNotes(ctx, t.store, t.trust, source); err != nil {
-		return err
-	}
-	for _, d := range bad {
-		t.log.Warn("note cannot be read", "store", t.name, "key", d.Key, "err", d.Err)
 	}
 	relied := func(lease time.Time) bool { return policy.Reusable(lease, t.now) }
 	return t.openIndex(ctx, key, refs, journal, relied, t.now)
@@ -179,7 +181,8 @@ func (t *target) compareClocks(ctx context.Context, now time.Time) error {
 // number chooses the sequence number of the next record: above every record that is
 // trusted, and at a place that is free. What cannot be trusted may be a record that
 // was damaged, or something that somebody put there to use the numbers up, so it
-// only counts where it is near.
+// only counts where it is near. So do the numbers of notes, which outlive the records
+// that they are about.
 func (t *target) number(bad []manifest.Damaged, source string) {
 	const near = 1000 // that many records were never damaged in a row
 	highest := uint64(0)
@@ -193,9 +196,17 @@ func (t *target) number(bad []manifest.Damaged, source string) {
 		}
 	}
 	t.nextSeq = highest + 1
-	for seq := range taken {
+	count := func(seq uint64) {
 		if seq > highest && seq-highest <= near {
 			t.nextSeq = max(t.nextSeq, seq+1)
+		}
+	}
+	for seq := range taken {
+		count(seq)
+	}
+	for _, n := range t.notes {
+		for _, seq := range n.Snapshots {
+			count(seq)
 		}
 	}
 	for taken[t.nextSeq] {

@@ -176,7 +176,7 @@ func (a *app) markedSnapshots(ctx context.Context, l *library, h history) ([]ret
 			// The reason itself, which may name a person, is for offsite hold alone: a plan may be sent.
 			snapshots[i].Hold = "since " + n.Time.In(h.zone).Format(time.DateOnly)
 		}
-		snapshots[i].Checked = notes.Checked(d.ref.Record.Seq)
+		snapshots[i].Checked = notes.Checked(d.ref.Record.Seq, d.ref.Record.Time.Time)
 	}
 	return snapshots, nil
 }
