@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/spf13/pflag"
 
 	"offsite/manifest"
@@ -95,7 +98,8 @@ and other ones each day. Every file is read again from the disk, compared with t
 SHA-256 that the day's record leads to, and looked into, as far as its format is known.
 
 Without --to the files stand in a folder for temporary files that is removed at the
-end, however the drill ends; with --to they stay, so that somebody can open them.
+end, however the drill ends, and by the next one if it was killed; with --to they
+stay, so that somebody can open them.
 With --note the store is told that the day was checked, which ends the keeping of
 runners-up; that needs the whole day, and this PC's upload key.`,
 		example: "  offsite drill --restore-key restore.key\n  offsite drill 2026-11-20 --all --note --recovery-passphrase-file PASSPHRASE",
@@ -193,23 +197,57 @@ func (d *drill) choose(ctx context.Context) (need int64, err error) {
 	return need, nil
 }
 
+const (
+	drillPrefix = "offsite-drill-"
+	// lockSuffix names the file beside a drill's folder that is locked while it runs.
+	lockSuffix = ".lock"
+)
+
+// removeAbandoned removes what drills left that were killed: files of the practice.
+// What somebody else left there is not ours to remove, and a link is not followed.
+func (a *app) removeAbandoned() {
+	locks, _ := filepath.Glob(filepath.Join(os.TempDir(), drillPrefix+"*"+lockSuffix)) // the pattern is right
+	for _, name := range locks {
+		if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		lock, dir := flock.New(name), strings.TrimSuffix(name, lockSuffix)
+		if free, err := lock.TryLock(); err != nil || !free {
+			continue // it is under way, or another account's
+		}
+		err := os.RemoveAll(dir)
+		if err := errors.Join(err, lock.Unlock()); err != nil {
+			a.say("%s holds files of the practice, left by a drill that was killed: remove it by hand (%v)", dir, err)
+			continue
+		}
+		if err := os.Remove(name); err == nil {
+			a.say("removed what a drill had left that was killed")
+		}
+	}
+}
+
 // folder is where the files go, and what removes it in the end.
 func (d *drill) folder(need int64) (dir string, remove func() error, err error) {
 	if d.to != "" {
 		return d.to, func() error { return nil }, nil
 	}
+	d.app.removeAbandoned()
 	if free, err := freeBytes(os.TempDir()); err == nil && free < uint64(need)+drillRoom {
 		return "", nil, fail(exitUsage, fmt.Errorf("%s free for temporary files, %s needed", bytesText(int64(min(free, 1<<62))), bytesText(need+drillRoom)),
 			"name a folder on a larger disk with --to DIR, or fewer files with --files N")
 	}
-	if dir, err = os.MkdirTemp("", "offsite-drill-"); err != nil {
+	if dir, err = os.MkdirTemp("", drillPrefix); err != nil {
 		return "", nil, fmt.Errorf("make temporary folder: %w", err)
+	}
+	lock := flock.New(dir + lockSuffix)
+	if _, err := lock.TryLock(); err != nil {
+		return "", nil, errors.Join(fmt.Errorf("lock temporary folder: %w", err), os.Remove(dir))
 	}
 	return dir, func() error {
 		if err := removeRestored(dir); err != nil {
-			return fail(exitFailed, fmt.Errorf("remove temporary folder: %w", err), "it holds files of the practice: remove "+dir+" by hand")
+			return fail(exitFailed, errors.Join(fmt.Errorf("remove temporary folder: %w", err), lock.Unlock()), "it holds files of the practice: remove "+dir+" by hand")
 		}
-		return nil
+		return errors.Join(lock.Unlock(), os.Remove(dir+lockSuffix))
 	}, nil
 }
 

@@ -2,9 +2,14 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/gofrs/flock"
 )
 
 // A practice has three tables and very many images; a drill must see both.
@@ -51,6 +56,46 @@ func TestSampleTellsOnlySoManyKindsApart(t *testing.T) {
 	for kind, list := range s.kinds {
 		if len(list) > 10 {
 			t.Errorf("%d of kind %q", len(list), kind)
+		}
+	}
+}
+
+// TestOnlyAbandonedDrillsAreRemoved: one that is under way keeps its files, and so does
+// whatever has no lock of a drill beside it.
+func TestOnlyAbandonedDrillsAreRemoved(t *testing.T) {
+	tmp := t.TempDir()
+	for _, name := range []string{"TMPDIR", "TMP", "TEMP"} {
+		t.Setenv(name, tmp)
+	}
+	at := func(name string) string { return filepath.Join(tmp, name) }
+	for _, name := range []string{"offsite-drill-dead", "offsite-drill-alive", "offsite-drill-unlocked", "elsewhere"} {
+		must(t, os.MkdirAll(filepath.Join(at(name), "data"), 0o700))
+		must(t, os.WriteFile(filepath.Join(at(name), "data", "patients.bak"), []byte("patients"), 0o600))
+	}
+	must(t, os.Symlink(at("elsewhere"), at("offsite-drill-link")))
+	must(t, os.Symlink(at("made-by-a-link"), at("offsite-drill-linked.lock")))
+	for _, name := range []string{"offsite-drill-dead.lock", "offsite-drill-alive.lock", "offsite-drill-link.lock"} {
+		must(t, os.WriteFile(at(name), nil, 0o600))
+	}
+	alive := flock.New(at("offsite-drill-alive.lock"))
+	if ok, err := alive.TryLock(); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	defer alive.Unlock()
+	(&app{stderr: io.Discard}).removeAbandoned()
+	var left []string
+	entries, err := os.ReadDir(tmp)
+	must(t, err)
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	want := []string{"elsewhere", "offsite-drill-alive", "offsite-drill-alive.lock", "offsite-drill-linked.lock", "offsite-drill-unlocked"}
+	if !slices.Equal(left, want) {
+		t.Errorf("left: %q\nwant: %q", left, want)
+	}
+	for _, name := range []string{"offsite-drill-alive", "elsewhere"} {
+		if _, err := os.Stat(filepath.Join(at(name), "data", "patients.bak")); err != nil {
+			t.Error(err)
 		}
 	}
 }
