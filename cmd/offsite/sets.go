@@ -125,24 +125,6 @@ func (p *site) businessDate(set source.Set, now time.Time) retention.Date {
 	return named
 }
 
-// addFound adds what finding the set brought up.
-func addFound(report *verify.Report, set source.Set) {
-	if n := set.Away(); n > 0 {
-		report.Add(verify.Finding{
-			Check: "computers", Level: verify.LevelWarning, Count: n,
-			Measured: fmt.Sprintf("%d of the folders could not be reached", n), Limit: "none",
-			Remedy: "if the newest backup was written by a PC that is switched off, switch it on and run again",
-		})
-	}
-	if n := set.Ahead(); n > 0 {
-		report.Add(verify.Finding{
-			Check: "dated-ahead", Level: verify.LevelWarning, Count: n,
-			Measured: fmt.Sprintf("%d sets with a date in the future were left out", n), Limit: "none",
-			Remedy: "set the clock of the PC that writes the backup, and correct or remove what has the wrong date",
-		})
-	}
-}
-
 // disksFile is where, in the local state, it stands when each disk was last there.
 const disksFile = "disks.json"
 

@@ -129,7 +129,6 @@ func (p *site) judge(ctx context.Context, set source.Set, wait time.Duration, no
 	passed, report := verify.Judge(ctx, set, p.profile, verify.Options{
 		Now: now, Quiet: p.quiet(), Finished: wait == 0, Zone: p.calendar.Zone(), Expected: expected, Free: freeBytes,
 	})
-	addFound(&report, set)
 	missing := p.missing(set)
 	if len(missing) == 0 {
 		return passed, report

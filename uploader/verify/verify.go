@@ -91,6 +91,7 @@ func Judge(ctx context.Context, set source.Set, profile Profile, opt Options) (P
 		j.room(opt.Free)
 		j.entries(ctx, opt.Now)
 		j.kinds()
+		j.found()
 	}
 	if j.report.Verdict() == Incomplete {
 		return Passed{}, j.report
@@ -358,6 +359,24 @@ func (j *judge) kinds() {
 			Check: "live", Level: LevelWarning, Count: n,
 			Measured: plural(n, "live folder") + " could not be reached", Limit: "none",
 			Remedy: "make sure the source is not the running program's own data",
+		})
+	}
+}
+
+// found warns about what finding the set brought up.
+func (j *judge) found() {
+	if n := j.set.Away(); n > 0 {
+		j.add(Finding{
+			Check: "computers", Level: LevelWarning, Count: n,
+			Measured: plural(n, "folder") + " could not be reached", Limit: "none",
+			Remedy: "if the newest backup was written by a PC that is switched off, switch it on and run again",
+		})
+	}
+	if n := j.set.Ahead(); n > 0 {
+		j.add(Finding{
+			Check: "dated-ahead", Level: LevelWarning, Count: n,
+			Measured: plural(n, "set") + " with a date in the future left out", Limit: "none",
+			Remedy: "set the clock of the PC that writes the backup, and correct or remove what has the wrong date",
 		})
 	}
 }

@@ -348,3 +348,23 @@ func BenchmarkJudge(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(set.Len()), "ns/entry")
 }
+
+func TestWhatFindingTheSetBroughtUpIsJudgedWithIt(t *testing.T) {
+	t.Parallel()
+	root := tree(t, "pc0/a", "2026-11-19/a", "2031-01-01/a")
+	now := time.Date(2026, 11, 20, 20, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		layout source.Layout
+		want   string
+	}{
+		{source.Layout{Kind: source.Computers, Scan: source.Options{Roots: []source.Root{{Path: filepath.Join(root, "pc0")}, {Path: filepath.Join(root, "pc1")}}}}, "warning computers"},
+		{source.Layout{Kind: source.Dated, Scan: source.Options{Roots: []source.Root{{Path: root}}}, Now: func() time.Time { return now }}, "warning dated-ahead"},
+	} {
+		set, err := c.layout.Newest(t.Context())
+		must(t, err)
+		passed, _ := verify.Judge(t.Context(), set, builtin(t, "generic"), verify.Options{})
+		if got := checks(passed.Report()); !slices.Equal(got, []string{c.want}) {
+			t.Errorf("%s: %q, want %q", c.layout.Kind, got, c.want)
+		}
+	}
+}
