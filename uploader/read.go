@@ -159,9 +159,10 @@ func (rd *reader) compare(ctx context.Context, f *source.File, want [32]byte) (b
 
 // cut reads the file into spans and cuts it there. It reads exactly as many bytes
 // as were listed; that there are no more is seen when the file is looked at again.
-func (rd *reader) cut(ctx context.Context, f io.Reader, e source.Entry, got *read) error {
+func (rd *reader) cut(ctx context.Context, f io.Reader, e source.Entry, got *read) (err error) {
 	rd.hash.Reset()
 	watch := rd.run.observer(got.entry)
+	defer func() { err = errors.Join(err, watch.Close()) }()
 	left := 0 // bytes of an unfinished chunk behind the used part of the span
 	for todo := e.Size; todo > 0; {
 		want := int(min(int64(left)+todo, spanSize))
@@ -187,7 +188,7 @@ func (rd *reader) cut(ctx context.Context, f io.Reader, e source.Entry, got *rea
 		rd.run.countRead(len(fresh))
 	}
 	rd.hash.Sum(got.sha256[:0])
-	return watch.Close()
+	return nil
 }
 
 // chunks cuts b, which lies behind the used part of the current span, and returns

@@ -97,7 +97,7 @@ func (c *comparison) match() {
 			continue
 		}
 		n.flags |= o.flags & (flagLost | flagLine)
-		n.base = o.base
+		n.base, n.low = o.base, o.low
 		c.rested = append(c.rested, o)
 	}
 	for o, ok := next(); ok; o, ok = next() {
@@ -238,7 +238,7 @@ func (c *comparison) loss(o, n *record) string {
 	switch {
 	case n.flags&flagLooked == 0 || o.flags&flagLooked == 0 || n.state == structure.Sound && o.format != n.format:
 		return ""
-	case n.size == 0 && !c.isLog(n):
+	case n.size == 0 && !c.isKind(n, ".log"): // which may begin anew on any day
 		return "it is empty"
 	case o.dataEnd-n.dataEnd > max(slack, o.dataEnd*hollow/100) && n.size >= o.size:
 		return "its end has become zeros"
@@ -248,9 +248,9 @@ func (c *comparison) loss(o, n *record) string {
 	return ""
 }
 
-// isLog says whether the file is a log, which may begin anew on any day.
-func (c *comparison) isLog(n *record) bool {
-	return string(n.kind[:]) == string(c.pass.history.hash("kind", ".log")[:4])
+// isKind says whether the name of the file ends so.
+func (c *comparison) isKind(n *record, end string) bool {
+	return string(n.kind[:]) == string(c.pass.history.hash("kind", end)[:4])
 }
 
 // leastText is how long a file must be to be known for text.
@@ -266,11 +266,43 @@ func (c *comparison) noise(o, n *record) string {
 	if rise >= noiseRise+int(o.base)/noisyBefore && rise*samples/1000 >= noiseSamples {
 		return "blocks have become noise"
 	}
+	if even(o, n) {
+		return "its packed bytes have become noise"
+	}
 	mean := (int(n.mean) - int(o.mean)) / 256
 	if mean >= meanRise && samples >= meanSamples || mean >= 2*meanRise && samples > 1 {
 		return "its blocks look more like noise than before"
 	}
 	return ""
+}
+
+// even says whether bytes that were packed are spread as evenly now as only locked
+// ones are.
+func even(o, n *record) bool {
+	if n.state != structure.Unknown || o.state != structure.Unknown || n.size < lineLeast {
+		return false
+	}
+	was, is := int(o.low), int(n.bias)
+	if is*100 < was*biasFallen && n.counted > 0 && was-is > biasErrors*structure.BiasError(1<<(n.counted-1)) {
+		return true
+	}
+	was, is = int(o.headBias), int(n.headBias)
+	return is*100 < was*headFallen && was-is > headFall && n.head >= headNoise
+}
+
+// lowered is the bias that is usual for a file after it was n.
+func lowered(o, n *record) uint16 {
+	if o.low == 0 {
+		return n.bias
+	}
+	step := int(o.low) / biasDrift
+	return uint16(min(max(int(n.bias), int(o.low)-step), int(o.low)+step, math.MaxUint16))
+}
+
+// samples is how many samples are taken of a file of no known format, about.
+func samples(size int64) int {
+	blocks := size / structure.BlockSize
+	return int(min(blocks, 256) + max(blocks-256, 0)/4)
 }
 
 // damage looks for files that were sound and no longer are.
@@ -281,11 +313,11 @@ func (c *comparison) damage() {
 		n := c.rec(p.now)
 		why := cmp.Or(c.harm(&p.old, n), c.loss(&p.old, n))
 		if why == "" {
-			n.base = min(n.noise, p.old.base+noiseDrift)
+			n.base, n.low = min(n.noise, p.old.base+noiseDrift), lowered(&p.old, n)
 			continue
 		}
 		n.flags |= flagLost
-		n.base = p.old.base
+		n.base, n.low = p.old.base, p.old.low
 		details = c.name(details, p.now, why)
 		if p.old.format.Database() || p.old.changes >= usedChanges {
 			base = append(base, why)
@@ -382,13 +414,17 @@ func (c *comparison) firstLook() {
 	var details []string
 	for _, i := range c.order {
 		n := c.rec(i)
-		switch n.state {
-		case structure.Sound:
-			known++
-		case structure.Short, structure.Broken:
+		switch {
+		case n.state >= structure.Short:
 			known++
 			bad++
 			details = c.name(details, i, "is not a sound "+n.format.String()+" file")
+		case n.state == structure.Sound && n.patched():
+			known++
+			bad++
+			details = c.name(details, i, "has noise in its picture")
+		case n.state == structure.Sound:
+			known++
 		}
 		if n.once() && c.pass.set.At(i).Type == source.TypeFile {
 			c.gained++

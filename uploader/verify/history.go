@@ -72,6 +72,13 @@ type record struct {
 	noise, mean   uint16 // per mille; in 256ths
 	base          uint16 // the noise that is usual for it
 	flags, head   uint8  // head: different values in the first bytes
+	magic         uint16 // keyed hash of the first four bytes
+	bias          uint16 // how far packed bytes are from even, and so those of the first block
+	headBias      uint16
+	low           uint16  // the least bias that is usual for it
+	written       uint32  // seconds of its modification time
+	dir           [4]byte // of the folder itself
+	counted       uint8   // how many bytes bias is about: the length of the number
 }
 
 // The flags of a record.
@@ -81,10 +88,13 @@ const (
 	flagOnce               // its name promises an image or a document
 	flagFixed              // the profile says that it is written once
 	flagLine               // it followed another under an earlier date
+	flagRaw                // a picture whose pixels are not packed
+	flagSkew               // the first 16 of every 32 of its bytes are another thing than the rest
 )
 
 const (
-	recordLen  = 16 + 16 + 8 + 4 + 4 + 8 + 8 + 4 + 6 + 2 + 4 // the last four are reserved
+	recordLen  = 16 + 16 + 8 + 4 + 4 + 8 + 8 + 4 + 6 + 2 + 8 + 4 + 4 + 4 // the last three are reserved
+	firstLen   = 80                                                      // in version 1, of which the last four were nothing
 	maxHistory = 4 << 30
 )
 
@@ -101,7 +111,13 @@ func (r *record) encode(b []byte) []byte {
 	b = le.AppendUint16(b, r.noise)
 	b = le.AppendUint16(b, r.mean)
 	b = le.AppendUint16(b, r.base)
-	return append(b, r.flags, r.head, 0, 0, 0, 0)
+	b = append(b, r.flags, r.head)
+	for _, v := range [...]uint16{r.magic, r.bias, r.headBias, r.low} {
+		b = le.AppendUint16(b, v)
+	}
+	b = le.AppendUint32(b, r.written)
+	b = append(b, r.dir[:]...)
+	return append(b, r.counted, 0, 0, 0)
 }
 
 func decodeRecord(b []byte) (r record) {
@@ -115,6 +131,10 @@ func decodeRecord(b []byte) (r record) {
 	r.seen, r.changes, r.format, r.state = b[64], b[65], structure.Format(b[66]), structure.State(b[67])
 	r.noise, r.mean, r.base = le.Uint16(b[68:]), le.Uint16(b[70:]), le.Uint16(b[72:])
 	r.flags, r.head = b[74], b[75]
+	r.magic, r.bias, r.headBias, r.low = le.Uint16(b[76:]), le.Uint16(b[78:]), le.Uint16(b[80:]), le.Uint16(b[82:])
+	r.written = le.Uint32(b[84:])
+	copy(r.dir[:], b[88:])
+	r.counted = b[92]
 	return r
 }
 
@@ -151,7 +171,10 @@ func newTable(records []record) table {
 	return t
 }
 
-const historyMagic = "offsite checks v1 "
+const (
+	historyMagic = "offsite checks v2 "
+	firstMagic   = "offsite checks v1 "
+)
 
 // LoadHistory reads the history of the source called owner from file. A missing,
 // damaged or foreign one is an empty history.
@@ -170,18 +193,21 @@ func LoadHistory(file, owner string, key Key) (*History, error) {
 
 // parse takes over b if it is whole and of this source.
 func (h *History) parse(b []byte) {
-	n := len(b) - 4
-	if n < len(h.magic)+12 || len(b) > maxHistory || string(b[:len(h.magic)]) != h.magic ||
+	n, magic, length := len(b)-4, h.magic, recordLen
+	if first := firstMagic + magic[len(historyMagic):]; bytes.HasPrefix(b, []byte(first)) {
+		magic, length = first, firstLen
+	}
+	if n < len(magic)+12 || len(b) > maxHistory || string(b[:len(magic)]) != magic ||
 		crc32.ChecksumIEEE(b[:n]) != binary.LittleEndian.Uint32(b[n:]) {
 		return
 	}
-	b = b[len(h.magic):n]
+	b = b[len(magic):n]
 	var lens [3]int
 	for i := range lens {
 		lens[i] = int(binary.LittleEndian.Uint32(b[4*i:]))
 	}
 	b = b[12:]
-	text, clean, last := lens[0], lens[1]*recordLen, lens[2]*recordLen
+	text, clean, last := lens[0], lens[1]*length, lens[2]*length
 	if text+clean+last != len(b) {
 		return
 	}
@@ -189,13 +215,26 @@ func (h *History) parse(b []byte) {
 	if json.Unmarshal(b[:text], &head) != nil {
 		return
 	}
-	h.head, h.clean, h.last = head, table(b[text:][:clean]), table(b[text+clean:])
+	h.head, h.clean, h.last = head, widen(b[text:][:clean], length), widen(b[text+clean:], length)
 	if head.Clean == nil {
 		h.clean = nil
 	}
 	if head.Last == nil {
 		h.last = nil
 	}
+}
+
+// widen returns records of a length as those of today: what they lack is zero.
+func widen(b []byte, length int) table {
+	if length == recordLen {
+		return table(b)
+	}
+	t := make(table, 0, len(b)/length*recordLen)
+	for ; len(b) >= length; b = b[length:] {
+		t = append(t, b[:length]...)
+		t = append(t, make([]byte, recordLen-length)...)
+	}
+	return t
 }
 
 // save writes the history so that a crash leaves the old or the new one whole.
@@ -279,7 +318,7 @@ func (h *History) Acknowledge(day string) error {
 	for i := range records {
 		records[i] = h.last.at(i)
 		records[i].flags &^= flagLost
-		records[i].base = records[i].noise
+		records[i].base, records[i].low = records[i].noise, records[i].bias
 	}
 	h.last = newTable(records)
 	h.clean = h.last

@@ -1,6 +1,10 @@
 package verify
 
-import "time"
+import (
+	"time"
+
+	"offsite/uploader/verify/structure"
+)
 
 // All limits of the checks that compare a set with the last clean one stand here,
 // each with its reason. They were tuned with `make bench-detect` on real files;
@@ -28,12 +32,15 @@ const (
 	rewrittenDays = 5
 	rewrittenSum  = 2
 
-	// newBroken is how many new files may be broken beyond what is usual for their
-	// kind: some programs write images that break the rules, and go on doing so.
+	// newBroken is how many new files may always be broken, and more where that is usual
+	// for their kind: some programs write images that break the rules, and go on doing so.
 	newBroken = 3
 	// newBrokenShare is from which share of the new files of a day, in percent, they
 	// are too many, if newBroken is exceeded.
 	newBrokenShare = 20
+	// newBrokenBytes is from which part of the set's bytes, per thousand, new files are too
+	// many that are broken though none of lastSound others of their kind is.
+	newBrokenBytes = 20
 
 	// noiseRise is by how much, per thousand, the share of blocks that look random may
 	// rise in a file. Of real databases none had any such block; encrypting 4 KiB of
@@ -54,6 +61,33 @@ const (
 	meanRise = 12
 	// meanSamples is how many samples an average needs to be worth comparing.
 	meanSamples = 8
+
+	// skewLeast is by how many different values the halves of a sample of raw pixels must
+	// differ for every other 16 bytes to be noise: of 72 real pictures none had more than
+	// 3, damaged so none had less than 17.
+	skewLeast = 10
+	// rawNoise is from which share of blocks, per thousand, that look random a new raw
+	// picture is odd: of 72 real ones one had any.
+	rawNoise = 30
+
+	// biasFallen is which part, in percent, of the bias that is usual for packed data may
+	// be left: locking every other 16 bytes leaves a quarter, and all of them nothing.
+	// biasErrors is how many times its own error the fall must be.
+	biasFallen = 50
+	biasErrors = 6
+	// biasDrift is by which part, one in so many, what is usual may move with each clean
+	// set.
+	biasDrift = 10
+	// headFallen is the same for the first block alone, which says less, and headFall how
+	// deep the fall must be at least, in units of the bias: three times the error of
+	// one block.
+	headFallen = 30
+	headFall   = 3 * structure.BiasUnit * 226 / 10 / structure.BlockSize
+
+	// oddKnown is how many files of a kind must be known for a new one to be held against
+	// them, and oddAlike how many of them in a hundred must be alike.
+	oddKnown = 20
+	oddAlike = 98
 
 	// headNoise is how many different values the first 512 bytes of a file must hold to
 	// be noise, and headRise how many fewer they must have held before: random bytes
@@ -89,9 +123,12 @@ const (
 	// gainLeast of how many at least, and gainExpected how many must have been due on
 	// average since the last came before it is remarkable that there are none: when
 	// eight are due, none come by chance on one day in 3,000.
-	gainSets     = 20
-	gainLeast    = 10
+	gainSets     = 40
+	gainLeast    = 8
 	gainExpected = 8
+	// gainSigns is how many must be due where a file that nearly always changes did not,
+	// either: each sign alone would say too little.
+	gainSigns = 4
 	// lastSound is how rare, one in so many, files of a kind that end too early must be
 	// before the one that was written last counts as cut short, and lastKnown of how
 	// many files that must be known.

@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"offsite/uploader/verify/structure"
@@ -21,7 +22,7 @@ func (c *comparison) missing() {
 			tally(kinds, o.kind).had++
 		}
 	}
-	lines := c.lines()
+	lines, tables := c.lines(), c.tables()
 	var used int
 	for i := range c.gone {
 		o := &c.gone[i]
@@ -31,7 +32,7 @@ func (c *comparison) missing() {
 		lost++
 		tally(folders, o.folder).lost++
 		tally(kinds, o.kind).lost++
-		if c.used(o) {
+		if c.used(o) || tables[o.dir] && !c.passing(o) && o.seen >= settledSeen {
 			used++
 		}
 	}
@@ -85,6 +86,33 @@ func (c *comparison) used(o *record) bool {
 	return o.format == structure.None && c.restless[o.kind] && o.seen >= alwaysSeen
 }
 
+// tables returns the folders that hold a database: a third of the files in them or more
+// are data of one, so that what never changes beside them is part of it, too.
+func (c *comparison) tables() map[[4]byte]bool {
+	if len(c.gone) == 0 {
+		return nil
+	}
+	folders := map[[4]byte]*share{}
+	for i, old := 0, c.pass.history.clean; i < old.len(); i++ {
+		o := old.at(i)
+		s := tally(folders, o.dir)
+		if s.had++; o.format.Database() || o.changes >= usedChanges {
+			s.lost++
+		}
+	}
+	out := make(map[[4]byte]bool)
+	for k, s := range folders {
+		out[k] = s.lost*3 > s.had && k != [4]byte{}
+	}
+	return out
+}
+
+// passing says whether the file is one that may come and go beside a database.
+func (c *comparison) passing(o *record) bool {
+	return o.once() || o.format == structure.Text && slices.ContainsFunc([]string{".txt", ".log", ".xml", ".ini", ".csv", ".json", ".htm", ".html", ""},
+		func(end string) bool { return c.isKind(o, end) })
+}
+
 // share is how many files a group had and lost.
 type share struct{ had, lost int }
 
@@ -135,7 +163,7 @@ func (c *comparison) archives() {
 			continue
 		}
 		n.flags |= flagLine
-		n.base = min(n.noise, o.base+noiseDrift)
+		n.base, n.low = min(n.noise, o.base+noiseDrift), lowered(&o, n)
 		n.seen, n.changes = o.seen, o.changes // what holds for the line holds for it
 		switch why := c.harm(&o, n); {
 		case n.state == structure.Short && o.state == structure.Sound:
@@ -183,84 +211,8 @@ func (c *comparison) companion(i int, length int64) {
 	}
 }
 
-// rate is how files of one kind were and are.
-type rate struct{ had, bad int }
-
-// rates counts, for every kind of which a file is new or changed, how many there
-// were and how many of them were not sound.
-func (c *comparison) rates() map[[4]byte]*rate {
-	kinds := make(map[[4]byte]*rate)
-	for _, i := range c.fresh {
-		kinds[c.rec(i).kind] = new(rate)
-	}
-	for _, p := range c.changed {
-		kinds[c.rec(p.now).kind] = new(rate)
-	}
-	for i, old := 0, c.pass.history.clean; i < old.len(); i++ {
-		if o := old.at(i); kinds[o.kind] != nil && o.state != structure.Unknown {
-			kinds[o.kind].had++
-			if o.state >= structure.Short {
-				kinds[o.kind].bad++
-			}
-		}
-	}
-	return kinds
-}
-
-// broken counts new files that are not what their format demands.
-func (c *comparison) broken() {
-	kinds := c.rates()
-	var details []string
-	fresh, bad, usual := 0, 0, 0.0
-	for _, i := range c.fresh {
-		n := c.rec(i)
-		if n.state == structure.Unknown || c.known[short(n.content)] {
-			continue
-		}
-		fresh++
-		k := kinds[n.kind]
-		usual += float64(k.bad) / float64(max(k.had, 1))
-		if n.state >= structure.Short {
-			bad++
-			details = c.name(details, i, "is not a sound "+n.format.String()+" file")
-		}
-	}
-	limit := newBroken + int(math.Ceil(usual+3*math.Sqrt(usual)))
-	if bad > limit && bad*100 > fresh*newBrokenShare {
-		c.report.Add(Finding{
-			Check: "new-broken", Level: LevelSuspect, Count: bad,
-			Measured: fmt.Sprintf("%d of %s are not what their format demands", bad, plural(fresh, "new file")),
-			Limit:    fmt.Sprintf("%d, or %d percent", limit, newBrokenShare),
-			Remedy:   "open some of them; let the backup program run again; if they are right, use offsite acknowledge",
-		})
-		c.report.AddDetail(details...)
-	}
-	c.lastWritten(kinds)
-}
-
-// lastWritten looks at the file that was written last: where a copy was stopped,
-// that one ends too early.
-func (c *comparison) lastWritten(kinds map[[4]byte]*rate) {
-	last, newest := -1, int64(0)
-	for _, i := range c.order {
-		if t := c.pass.set.At(i).ModTime; t > newest {
-			last, newest = i, t
-		}
-	}
-	if last < 0 {
-		return
-	}
-	n := c.rec(last)
-	k := kinds[n.kind]
-	if k == nil || k.had < lastKnown || k.bad*lastSound > k.had {
-		return
-	}
-	if n.state == structure.Short || n.size == 0 {
-		c.cut(last)
-	}
-}
-
-// gains notices when images and documents stop to arrive.
+// gains notices when images and documents stop to arrive. Where days without any are
+// usual, it takes more than twice the longest row of them.
 func (c *comparison) gains() {
 	past := c.pass.history.head.Gained
 	sets := 1 // without any, this one included
@@ -271,14 +223,15 @@ func (c *comparison) gains() {
 	if c.gained > 0 || len(past) < gainLeast {
 		return
 	}
-	sum := 0
+	sum, row, longest := 0, 0, 0
 	for _, n := range past {
-		if n == 0 {
-			return // days without any are usual here
+		if row++; n > 0 {
+			row = 0
 		}
-		sum += n
+		sum, longest = sum+n, max(longest, row)
 	}
-	if sum*sets < gainExpected*len(past) {
+	due := float64(sum*sets) / float64(len(past))
+	if sets <= 2*longest || due < gainSigns || due+c.idle() < gainExpected {
 		return
 	}
 	c.report.Add(Finding{
@@ -288,13 +241,32 @@ func (c *comparison) gains() {
 	})
 }
 
+// idle is how unlikely it is, as a logarithm, that the one file rested which changes
+// most often of those that did, while others changed.
+func (c *comparison) idle() (odds float64) {
+	if len(c.changed) == 0 {
+		return 0
+	}
+	for i := range c.rested {
+		if o := &c.rested[i]; o.seen >= gainLeast {
+			odds = max(odds, o.odds())
+		}
+	}
+	return odds
+}
+
+// odds is how unlikely it is, as a logarithm, that the file does not change in a set.
+func (r *record) odds() float64 {
+	return math.Log(float64(int(r.seen)+2) / float64(int(r.seen)-int(r.changes)+1))
+}
+
 // stale notices when some of the files that change every day have not, while
 // others have: the copy was stopped on its way, or could not write them.
 func (c *comparison) stale() {
 	odds, n, moved := 0.0, 0, 0
 	for i := range c.rested {
 		if o := &c.rested[i]; o.busy() {
-			odds += math.Log(float64(o.seen+2) / float64(int(o.seen)-int(o.changes)+1))
+			odds += o.odds()
 			n++
 		}
 	}

@@ -2,10 +2,13 @@ package verify_test
 
 import (
 	"bytes"
+	"compress/flate"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"image"
 	"image/jpeg"
 	"image/png"
@@ -324,4 +327,166 @@ func FuzzHistory(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// days lives some more days, each of which must be clean.
+func (o *office) days(n int, do func()) {
+	o.t.Helper()
+	for range n {
+		if do(); o.t.Failed() {
+			return
+		}
+		if v, found, pass := o.judge(); v != verify.Clean {
+			o.t.Fatalf("day %d: %v, %q; %q", o.day, v, found, pass.Console())
+		}
+		o.work()
+	}
+}
+
+// wants judges the day and asks for a finding; none: it must be clean.
+func (o *office) wants(check string) {
+	o.t.Helper()
+	v, found, pass := o.judge()
+	if check == "" && v != verify.Clean || check != "" && !slices.Contains(found, check) {
+		o.t.Errorf("day %d: %v, %q, want %q; %q", o.day, v, found, check, pass.Console())
+	}
+}
+
+// packed is what a backup program makes of some text in a format of its own.
+func (o *office) packed() []byte {
+	var b bytes.Buffer
+	w, err := flate.NewWriter(&b, flate.DefaultCompression)
+	must(o.t, err)
+	for i := range 12_000 {
+		fmt.Fprintf(w, "%d;visit of patient %d;%x\n", i, o.rng.IntN(4000), o.rng.Uint64())
+	}
+	must(o.t, w.Close())
+	return b.Bytes()
+}
+
+func TestABackupOfAnUnknownFormatIsHeldAgainstTheOneBefore(t *testing.T) {
+	t.Parallel()
+	every := func(o *office, b []byte) []byte {
+		for i := 4096; i < len(b); i += 32 {
+			o.noise.Read(b[i:min(i+16, len(b))])
+		}
+		return b
+	}
+	for _, c := range []struct {
+		name  string
+		do    func(o *office, b []byte) []byte
+		check string
+	}{
+		{"as ever", func(_ *office, b []byte) []byte { return b }, ""},
+		{"whole", func(o *office, b []byte) []byte { o.noise.Read(b); return b }, "suspect damaged"},
+		{"head", func(o *office, b []byte) []byte { o.noise.Read(b[:4096]); return b }, "suspect damaged"},
+		{"every other 16 bytes", every, "suspect damaged"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			o := newOffice(t)
+			name := func() string { return "nightly/full-" + o.name() + ".pak" }
+			o.days(3, func() { o.write(name(), o.packed()) })
+			o.write(name(), c.do(o, o.packed()))
+			o.wants(c.check)
+		})
+	}
+}
+
+func TestNewFilesAreHeldAgainstTheirKind(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		do    func(o *office, b []byte) []byte
+		check string
+	}{
+		{"as ever", func(_ *office, b []byte) []byte { return b }, ""},
+		{"their begin", func(o *office, b []byte) []byte { o.noise.Read(b[:4096]); return b }, "suspect new-broken"},
+		{"one block in four", func(o *office, b []byte) []byte {
+			for i := 4096; i < len(b); i += 16 << 10 {
+				o.noise.Read(b[i : i+4096])
+			}
+			return b
+		}, "suspect new-broken"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			o := newOffice(t)
+			scan := func() []byte { return append([]byte("SCN\x01"), o.table(20)...) }
+			for i := range 30 {
+				o.write(fmt.Sprintf("scans/%03d.scn", i), scan())
+			}
+			o.days(2, func() {})
+			for i := range 5 {
+				o.write(fmt.Sprintf("scans/new %03d.scn", i), c.do(o, scan()))
+			}
+			o.wants(c.check)
+		})
+	}
+}
+
+func TestAFileBesideADatabaseThatNeverChangesIsMissed(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.write("db/patients.frm", append([]byte{1, 2, 3, 0}, o.table(1)...))
+	o.days(6, func() {})
+	must(t, os.Remove(o.path("db/patients.frm")))
+	o.wants("incomplete database-missing")
+}
+
+func TestImagesThatStopToArriveAreMissed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		catalog bool     // rests with the images
+		days    []string // the findings of the days without
+	}{
+		{"the images alone", false, []string{"", "suspect no-new-files"}},
+		{"and what changes with them", true, []string{"suspect no-new-files"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			o := newOffice(t)
+			o.days(10, func() {
+				for i := range 4 { // beside the three of every day
+					o.write(fmt.Sprintf("images/more %d-%d.png", o.day, i), o.picture())
+				}
+				if c.catalog {
+					o.write("images/catalog.dat", o.table(10))
+				}
+			})
+			for _, want := range c.days {
+				for i := range 3 {
+					must(t, os.Remove(o.path(fmt.Sprintf("images/new %d-%d.png", o.day, i))))
+				}
+				o.wants(want)
+				o.work()
+			}
+		})
+	}
+}
+
+// TestAnOlderHistoryIsRead: version 1 had shorter records.
+func TestAnOlderHistoryIsRead(t *testing.T) {
+	t.Parallel()
+	o := settled(t)
+	b, err := os.ReadFile(o.history)
+	must(t, err)
+	end := bytes.IndexByte(b, '\n') + 1
+	old := append([]byte("offsite checks v1"), b[len("offsite checks v1"):end+12]...)
+	le := binary.LittleEndian
+	text, records := int(le.Uint32(b[end:])), int(le.Uint32(b[end+4:])+le.Uint32(b[end+8:]))
+	b = b[end+12 : len(b)-4]
+	old = append(old, b[:text]...)
+	b = b[text:]
+	length := len(b) / records
+	for ; len(b) > 0; b = b[length:] {
+		old = append(append(old, b[:76]...), 0, 0, 0, 0)
+	}
+	must(t, os.WriteFile(o.history, le.AppendUint32(old, crc32.ChecksumIEEE(old)), 0o600))
+	if o.load().Clean() == "" {
+		t.Fatal("it is taken for none")
+	}
+	o.encrypt("db/patients.dat")
+	o.wants("suspect damaged")
 }

@@ -1,6 +1,7 @@
 package structure
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -11,14 +12,6 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-const (
-	// maxInflate bounds what is held of one packed stream to be unpacked, and so the
-	// memory. A stream that is longer is proved as far as that.
-	maxInflate = 1 << 20
-	// maxUnpacked ends the unpacking of what only grows.
-	maxUnpacked = 64 << 20
-)
-
 // zipWalk follows the entries of a ZIP from its begin, proves what it may unpack,
 // and looks at the directory at the end.
 type zipWalk struct {
@@ -26,145 +19,173 @@ type zipWalk struct {
 	head    []byte
 	skip    int64 // name and extra field of the entry
 	left    int64 // of the entry's data
-	hold    []byte
-	room    int // how much of the data is held
 	method  uint16
-	sum     uint32
-	open    bool // the length of the entry is not known before its end
-	done    bool // nothing more to follow
+	sum     uint32 // that the entry must have
+	got     uint32 // that what is not packed has so far
+	part    bool   // not all of the entry is unpacked
+	open    bool   // the length of the entry is not known before its end
+	tail    []byte // of such an entry, what stands behind its data
+	stream  *unpacker
+	reader  io.ReadCloser // for the next stream
+	done    bool          // nothing more can be followed
 	broken  bool
 }
 
-const zipHead = 30
+const (
+	zipHead = 30
+	// zipTail is the longest that stands between the data of an entry and the next: a
+	// mark, the checksum, two lengths of eight bytes, and the begin of what follows.
+	zipBehind = 4 + 4 + 16 + 2
+	// What is packed in a way that is not known here, or locked.
+	zipStored, zipDeflated, zipOther = 0, 8, 0xffff
+)
 
 func (z *zipWalk) write(_ int64, p []byte) {
 	for len(p) > 0 && !z.done && !z.broken {
-		var n int
-		switch {
-		case len(z.head) < zipHead:
-			n = min(zipHead-len(z.head), len(p))
-			z.head = append(z.head, p[:n]...)
-			if len(z.head) >= 4 && string(z.head[:4]) != "PK\x03\x04" {
-				z.done = true // the directory, or what the end will show
-				z.broken = string(z.head[:2]) != "PK"
-			}
-			if len(z.head) == zipHead && !z.done {
-				z.entry()
-			}
-		case z.skip > 0:
-			n = int(min(z.skip, int64(len(p))))
-			z.skip -= int64(n)
-		default:
-			n = int(min(z.left, int64(len(p))))
-			z.hold = append(z.hold, p[:min(n, z.room-len(z.hold))]...)
-			z.left -= int64(n)
+		p = p[z.step(p):]
+	}
+}
+
+// step takes some of p and returns how much.
+func (z *zipWalk) step(p []byte) (n int) {
+	switch {
+	case len(z.head) < zipHead:
+		n = min(zipHead-len(z.head), len(p))
+		z.head = append(z.head, p[:n]...)
+		if len(z.head) >= 4 && string(z.head[:4]) != "PK\x03\x04" {
+			z.done = true // the directory, or what the end will show
+			z.broken = string(z.head[:2]) != "PK"
 		}
-		p = p[n:]
-		if len(z.head) == zipHead && z.skip == 0 && (z.left == 0 || z.open && len(z.hold) == z.room) {
-			z.prove()
-			z.head, z.hold = z.head[:0], z.hold[:0]
-			z.done = z.done || z.open
+		if len(z.head) == zipHead && !z.done {
+			z.entry()
+		}
+	case z.skip > 0:
+		n = int(min(z.skip, int64(len(p))))
+		z.skip -= int64(n)
+	case z.open:
+		return z.unknown(p)
+	default:
+		n = int(min(z.left, int64(len(p))))
+		if z.left -= int64(n); z.method == zipStored {
+			z.got = crc32.Update(z.got, crc32.IEEETable, p[:n])
+		}
+		if z.stream != nil {
+			z.stream.write(p[:min(int64(n), z.allowed)])
+			z.allowed -= min(int64(n), z.allowed)
+			z.broken = z.stream.wrong()
 		}
 	}
+	if len(z.head) == zipHead && z.skip == 0 && z.left == 0 && !z.open {
+		z.prove()
+	}
+	return n
 }
 
 // entry reads the head of an entry.
 func (z *zipWalk) entry() {
 	le := binary.LittleEndian
 	flags := le.Uint16(z.head[6:])
-	z.method, z.sum = le.Uint16(z.head[8:]), le.Uint32(z.head[14:])
+	z.method, z.sum, z.got = le.Uint16(z.head[8:]), le.Uint32(z.head[14:]), 0
 	z.left = int64(le.Uint32(z.head[18:]))
 	z.skip = int64(le.Uint16(z.head[26:])) + int64(le.Uint16(z.head[28:]))
 	z.open = flags&8 != 0 && z.left == 0
-	if flags&1 != 0 || z.method != 0 && z.method != 8 {
-		z.method = 0xffff // locked, or packed in another way
+	if flags&1 != 0 || z.method != zipStored && z.method != zipDeflated {
+		z.method = zipOther
 	}
-	if z.left == undefined {
+	switch {
+	case z.left == undefined, z.open && z.method != zipDeflated:
 		z.done = true // the length is elsewhere
-		return
+	case z.method == zipDeflated && z.allowed > 0:
+		z.part = !z.open && z.left > z.allowed
+		z.begin()
+	case z.open:
+		z.done = true
+	case z.method == zipDeflated:
+		z.method = zipOther
 	}
-	z.room = int(min(z.left, z.allowed, maxInflate))
-	if z.open {
-		z.left = 1 << 62
-		z.room = int(min(z.allowed, maxInflate))
-	}
-	if z.method == 0xffff || z.open && z.method != 8 {
-		z.room = 0
-	}
-	z.allowed -= int64(z.room)
 }
 
-// prove unpacks what is held of an entry.
+// begin makes the stream of an entry.
+func (z *zipWalk) begin() {
+	z.stream = newUnpacker(func(r *bufio.Reader) (io.Reader, error) {
+		if z.reader == nil {
+			z.reader = flate.NewReader(r)
+			return z.reader, nil
+		}
+		return z.reader, z.reader.(flate.Resetter).Reset(r, nil)
+	}, z.allowed)
+}
+
+// unknown takes bytes of an entry whose length stands behind it: it ends where its
+// packed stream does.
+func (z *zipWalk) unknown(p []byte) int {
+	if z.stream != nil {
+		n := z.stream.write(p[:min(int64(len(p)), z.allowed)])
+		z.allowed -= int64(n)
+		switch {
+		case z.stream.whole():
+			z.got, z.tail = z.stream.sum, z.tail[:0]
+			z.end()
+		case z.stream.done, z.allowed == 0:
+			z.broken = z.stream.wrong()
+			z.done = true // where the next begins is not known
+			z.end()
+		}
+		return n
+	}
+	n := min(zipBehind-len(z.tail), len(p))
+	had := len(z.tail)
+	z.tail = append(z.tail, p[:n]...)
+	if len(z.tail) < zipBehind {
+		return n
+	}
+	b := z.tail
+	if string(b[:4]) == "PK\x07\x08" {
+		b = b[4:]
+	}
+	if binary.LittleEndian.Uint32(b) != z.got {
+		z.broken = true
+		return n
+	}
+	for _, size := range []int{4 + 8, 4 + 16} { // lengths of 4 or of 8 bytes
+		if string(b[size:][:min(2, len(b)-size)]) == "PK" {
+			z.open, z.head = false, z.head[:0]
+			used := len(z.tail) - len(b) + size
+			if used < had { // what came before belongs to the next head
+				z.head = append(z.head, z.tail[used:had]...)
+				used = had
+			}
+			return used - had
+		}
+	}
+	z.done = true
+	return n
+}
+
+// end closes the stream of an entry.
+func (z *zipWalk) end() {
+	if z.stream != nil {
+		z.stream.close()
+		z.stream = nil
+	}
+}
+
+// prove judges an entry that has come to its end.
 func (z *zipWalk) prove() {
 	switch {
-	case z.room == 0:
-	case z.open:
-		z.broken = !streamed(z.hold)
-	case z.method == 0:
-		z.broken = len(z.hold) < z.room || int64(z.room) == z.total() && crc32.ChecksumIEEE(z.hold) != z.sum
-	default:
-		z.broken = !inflates(flate.NewReader(bytes.NewReader(z.hold)), int64(z.room) == z.total(), z.sum)
+	case z.method == zipStored:
+		z.broken = z.got != z.sum
+	case z.stream != nil:
+		s := z.stream
+		z.broken = z.broken || s.wrong() || !z.part && (s.whole() && s.sum != z.sum || !s.done && z.total() > 0)
+		z.end()
 	}
+	z.head = z.head[:0]
 }
-
-// streamed proves entries whose length stands behind them, as far as they are held:
-// the end of an entry is where its packed stream ends. b begins with such a stream.
-func streamed(b []byte) bool {
-	le := binary.LittleEndian
-	for {
-		r, sum := bytes.NewReader(b), crc32.NewIEEE()
-		n, err := io.Copy(sum, io.LimitReader(flate.NewReader(r), maxUnpacked))
-		if n == maxUnpacked || errors.Is(err, io.ErrUnexpectedEOF) {
-			return true // the rest is not held
-		}
-		if err != nil {
-			return false
-		}
-		b = b[len(b)-r.Len():]
-		if len(b) >= 4 && string(b[:4]) == "PK\x07\x08" {
-			b = b[4:]
-		}
-		if len(b) < 12 {
-			return true
-		}
-		if le.Uint32(b) != sum.Sum32() {
-			return false
-		}
-		next := bytes.Index(b[:min(len(b), 24)], []byte("PK")) // sizes of 4 or of 8 bytes
-		if next < 0 {
-			return len(b) < 24
-		}
-		if b = b[next:]; len(b) < zipHead || string(b[:4]) != "PK\x03\x04" {
-			return true // the directory, or not held
-		}
-		skip := zipHead + int(le.Uint16(b[26:])) + int(le.Uint16(b[28:]))
-		if le.Uint16(b[6:])&8 == 0 || le.Uint16(b[8:]) != 8 || skip > len(b) {
-			return true
-		}
-		b = b[skip:]
-	}
-}
-
 func (z *zipWalk) total() int64 { return int64(binary.LittleEndian.Uint32(z.head[18:])) }
 
-// inflates reads r to its end. A stream that is not held whole may end early, but
-// must not hold what no packer writes.
-func inflates(r io.Reader, whole bool, sum uint32) bool {
-	h := crc32.NewIEEE()
-	n, err := io.Copy(h, io.LimitReader(r, maxUnpacked))
-	switch {
-	case n == maxUnpacked:
-		return true
-	case whole:
-		return err == nil && h.Sum32() == sum
-	}
-	return err == nil || errors.Is(err, io.ErrUnexpectedEOF)
-}
-
 func (z *zipWalk) finish(v *view) State {
-	if z.open && !z.done && len(z.hold) > 0 {
-		z.prove()
-	}
+	z.end()
 	if z.broken {
 		return Broken
 	}
@@ -199,42 +220,38 @@ func (z *zipWalk) finish(v *view) State {
 	return Sound
 }
 
-// gzipWalk unpacks as much of a gzip file as it may.
+// gzipWalk unpacks as much of a gzip file as it may, to the checksum at its end.
 type gzipWalk struct {
 	allowed, size int64
-	hold          []byte
+	stream        *unpacker
 }
 
-func (g *gzipWalk) write(_ int64, p []byte) {
-	room := min(g.allowed, g.size, maxWholeGzip)
-	if room < g.size {
-		room = min(room, maxInflate)
+func newGzip(size, allowed int64) *gzipWalk {
+	g := &gzipWalk{allowed: min(allowed, size), size: size}
+	if g.allowed > 0 {
+		g.stream = newUnpacker(func(r *bufio.Reader) (io.Reader, error) { return gzip.NewReader(r) }, g.allowed)
 	}
-	g.hold = append(g.hold, p[:min(int64(len(p)), room-int64(len(g.hold)))]...)
+	return g
 }
 
-// maxWholeGzip is how long a gzip file may be to be proved to its end, where its
-// checksum stands.
-const maxWholeGzip = 8 << 20
-
-func (g *gzipWalk) finish(v *view) State {
-	if len(g.hold) == 0 {
-		return Unknown
+func (g *gzipWalk) write(off int64, p []byte) {
+	if g.stream != nil && off < g.allowed {
+		g.stream.write(p[:min(int64(len(p)), g.allowed-off)])
 	}
-	r, err := gzip.NewReader(bytes.NewReader(g.hold))
-	if err != nil {
+}
+
+func (g *gzipWalk) finish(*view) State {
+	if g.stream == nil {
+		return Sound // as far as its begin goes
+	}
+	g.stream.close()
+	switch {
+	case g.stream.wrong():
 		return Broken
-	}
-	n, err := io.Copy(io.Discard, io.LimitReader(r, maxUnpacked))
-	switch early := errors.Is(err, io.ErrUnexpectedEOF); {
-	case n == maxUnpacked, err == nil:
-		return Sound
-	case early && int64(len(g.hold)) == v.size:
+	case errors.Is(g.stream.err, io.ErrUnexpectedEOF) && g.allowed == g.size:
 		return Short
-	case early:
-		return Sound // as far as it is held
 	}
-	return Broken
+	return Sound // as far as it was unpacked
 }
 
 // sevenZipWalk looks at the head of a 7z file, which says how long the file is.

@@ -1,5 +1,7 @@
 package structure
 
+import "encoding/binary"
+
 const (
 	// headLen is enough to tell every format; a PDF may begin so far behind.
 	headLen = 1024
@@ -10,6 +12,9 @@ const (
 	zipTail  = 64<<10 + 22
 	longTail = 8 << 10
 	textTail = 1 << 10
+	// packedHead is how many different values the first headSample bytes of packed data
+	// hold at least.
+	packedHead = 160
 )
 
 // walker follows the structure of one format. off is where p stands in the file.
@@ -42,6 +47,7 @@ type Checker struct {
 	name    string
 	inflate int64
 	view    view
+	begun   [headLen]byte // what view.head stands in
 	off     int64
 	known   bool // the head is complete and the format named
 	format  Format
@@ -55,7 +61,9 @@ type Checker struct {
 // New returns a checker for a file of this name and size. inflate is how many
 // packed bytes may be unpacked to prove them.
 func New(name string, size, inflate int64) *Checker {
-	return &Checker{name: name, inflate: inflate, view: view{size: size}}
+	c := &Checker{name: name, inflate: inflate, view: view{size: size}}
+	c.view.head = c.begun[:0]
+	return c
 }
 
 // Write takes the next bytes. It never fails.
@@ -128,6 +136,13 @@ func (c *Checker) begin() {
 		}
 	}
 	c.blocks = !packed(c.format)
+	c.sample.halves = c.format == DICOM || c.format == TIFF
+	if c.format == None {
+		c.sample.spread, c.sample.dense = new(spread), -1
+		if h := c.view.head; len(h) >= headSample && distinct(h[:headSample]) >= packedHead {
+			c.sample.first = new(spread)
+		}
+	}
 	switch c.format {
 	case JPEG:
 		c.walk = &jpegWalk{until: c.view.size}
@@ -138,11 +153,11 @@ func (c *Checker) begin() {
 	case DICOM:
 		c.walk = newDICOM(c.view.head, c.view.size)
 	case PDF:
-		c.walk, c.tail = new(pdfWalk), longTail
+		c.walk, c.tail = &pdfWalk{allowed: min(c.inflate, c.view.size)}, longTail
 	case Zip:
 		c.walk, c.tail = &zipWalk{allowed: c.inflate}, zipTail
 	case Gzip:
-		c.walk = &gzipWalk{allowed: c.inflate, size: c.view.size}
+		c.walk = newGzip(c.view.size, c.inflate)
 	case SevenZip:
 		c.walk = new(sevenZipWalk)
 	case SQLite:
@@ -154,11 +169,17 @@ func (c *Checker) begin() {
 	case Tape:
 		c.walk, c.tail = new(tapeWalk), longTail
 	case Text:
-		c.walk, c.tail = &textWalk{surely: expected(c.name) == Text}, textTail
+		t := &textWalk{surely: expected(c.name) == Text}
+		c.walk, c.tail = t, textTail
+		c.sample.zeros = t.surely // noise shows in the text itself
 	}
 }
 
-// Result is called after the last byte.
+// Whole says whether every byte has come.
+func (c *Checker) Whole() bool { return c.off == c.view.size }
+
+// Result is called once, after the last byte, or when no more will come: some
+// checkers hold what must be given back.
 func (c *Checker) Result() Result {
 	if !c.known && c.view.size > 0 {
 		// The file ended before its head was complete, which its reader reports.
@@ -169,17 +190,30 @@ func (c *Checker) Result() Result {
 	if !c.blocks {
 		r.Profile.DataEnd = c.view.size
 	}
+	if len(c.view.head) >= 4 {
+		r.Magic = binary.LittleEndian.Uint32(c.view.head)
+	}
 	if len(c.view.head) >= headSample {
 		r.Profile.Head = distinct(c.view.head[:headSample])
 	}
+	if c.walk != nil && !c.Whole() {
+		c.walk.finish(&c.view)
+	}
 	switch {
-	case c.view.size == 0 || c.off != c.view.size:
+	case c.view.size == 0 || !c.Whole():
 	case c.bad:
 		r.State = Broken
 	case c.walk != nil:
 		r.State = c.walk.finish(&c.view)
-		if i, ok := c.walk.(*indexWalk); ok && r.State == Sound {
-			r.DataLength = i.data
+		switch w := c.walk.(type) {
+		case *indexWalk:
+			if r.State == Sound {
+				r.DataLength = w.data
+			}
+		case *dicomWalk:
+			r.Raw = w.raw*2 > c.view.size
+		case *tiffWalk:
+			r.Raw = w.raw
 		}
 	}
 	if r.Format == Text && r.State == Unknown {

@@ -21,6 +21,7 @@ type dicomWalk struct {
 	stop     bool   // nothing more can be followed
 	broken   bool
 	short    bool
+	raw      int64     // bytes of pixels that are not packed
 	picture  *jpegWalk // of the item that is being left out
 }
 
@@ -154,11 +155,19 @@ func (d *dicomWalk) element(off int64) {
 		d.take, d.syntax = int(length), d.syntax[:0]
 	default:
 		d.skip = length
+		if group == 0x7fe0 && !d.pixels && !d.packed() {
+			d.raw += length
+		}
 		if d.pixels && length > 0 && !d.table && strings.HasPrefix(string(d.syntax), "1.2.840.10008.1.2.4.5") {
 			d.picture = &jpegWalk{until: off + length}
 		}
 		d.table = false
 	}
+}
+
+// packed says whether the syntax is one of packed pixels.
+func (d *dicomWalk) packed() bool {
+	return strings.HasPrefix(string(d.syntax), "1.2.840.10008.1.2.4") || strings.HasPrefix(string(d.syntax), "1.2.840.10008.1.2.5")
 }
 
 func (d *dicomWalk) finish(*view) State {

@@ -19,6 +19,7 @@ type jpegWalk struct {
 	peek     int   // bytes until the one that counts the parts of the picture
 	parts    int   // parts of a picture that is coded in one run; 0: it is not
 	more     bool  // a segment said that more pictures follow
+	whole    bool  // where the picture ends is not known before
 	sparse   bool  // the coded data is one run to the end, of which samples are enough
 	until    int64 // where the file, or the item, ends
 	end      int64 // where the first picture ended
@@ -27,10 +28,12 @@ type jpegWalk struct {
 
 const (
 	// jpegWhole is how much at the begin and at the end of a picture is followed byte by
-	// byte. Between, where coded data has no end in it, jpegPart of every BlockSize is: an
-	// encrypted block holds four forbidden markers in that much, on average.
+	// byte. Between, where coded data has no end in it, jpegPart of every BlockSize is, and
+	// half of that in pictures beyond jpegLong: a damaged block holds four forbidden
+	// markers in jpegPart, on average, and long pictures have many blocks.
 	jpegWhole = 16 << 10
 	jpegPart  = 1 << 10
+	jpegLong  = 256 << 10
 )
 
 type jpegMode uint8
@@ -57,13 +60,16 @@ func (j *jpegWalk) write(off int64, p []byte) {
 		}
 		switch j.mode {
 		case jpegScan:
-			n := len(p)
+			n, part := len(p), int64(jpegPart)
+			if j.until > jpegLong {
+				part /= 2
+			}
 			if at := off + int64(i); j.sparse && at > jpegWhole && at < j.until-jpegWhole {
-				if at%BlockSize >= jpegPart {
+				if at%BlockSize >= part {
 					i = int(min(int64(i)+BlockSize-at%BlockSize, int64(len(p))))
 					continue
 				}
-				n = int(min(int64(i)+jpegPart-at%BlockSize, int64(len(p))))
+				n = int(min(int64(i)+part-at%BlockSize, int64(len(p))))
 			}
 			if i += coded(p[i:n]); i < n {
 				i++
@@ -143,7 +149,7 @@ func (j *jpegWalk) step(b byte) {
 			return
 		}
 		j.mode = jpegScan
-		j.sparse = !j.more && j.parts > 0 && j.parts == int(b)
+		j.sparse = !j.whole && !j.more && j.parts > 0 && j.parts == int(b)
 	case jpegEscape:
 		switch {
 		case b == 0:
@@ -265,11 +271,11 @@ func (w *pngWalk) finish(*view) State {
 
 // tiffWalk looks at the first directory of a TIFF, if it stands near the begin or
 // the end of the file, which is where programs put it.
-type tiffWalk struct{}
+type tiffWalk struct{ raw bool }
 
-func (tiffWalk) write(int64, []byte) {}
+func (*tiffWalk) write(int64, []byte) {}
 
-func (tiffWalk) finish(v *view) State {
+func (t *tiffWalk) finish(v *view) State {
 	if len(v.head) < 16 {
 		return Short
 	}
@@ -309,6 +315,8 @@ func (tiffWalk) finish(v *view) State {
 			value = uint64(order.Uint16(dir[10:]))
 		}
 		switch {
+		case tag == 259:
+			t.raw = value == 1
 		case tag == 273 && count == 1:
 			strip = value
 		case tag == 279 && count == 1:

@@ -71,3 +71,5 @@ func index() []byte {
 	}
 	return b
 }
+
+func sum(b []byte) uint32 { return crc32.ChecksumIEEE(b) }

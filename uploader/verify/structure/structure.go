@@ -91,6 +91,10 @@ type Result struct {
 	// DataLength is, for the index of a MyISAM table, how long the file with the
 	// table's data must be; 0 for everything else.
 	DataLength int64
+	// Magic is the first four bytes, 0 for shorter files.
+	Magic uint32
+	// Raw says that the file is mostly a picture whose pixels are not packed.
+	Raw bool
 }
 
 // expected are the formats that ends of names promise. A name alone is no proof:
@@ -131,7 +135,7 @@ func expected(name string) Format {
 // unpacked to be proved, which costs more than all else.
 func Inflates(name string) bool {
 	f := expected(name)
-	return f == Zip || f == Gzip
+	return f == Zip || f == Gzip || f == PDF
 }
 
 // WriteOnceName says whether the end of a name promises an image or a document.
