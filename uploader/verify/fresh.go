@@ -99,8 +99,8 @@ func (n *record) odd(k *rate) string {
 func (c *comparison) broken() {
 	kinds := c.rates()
 	var details []string
-	fresh, bad, due := 0, 0, 0.0
-	var bytes int64 // of kinds that are always sound
+	fresh, bad, due, odds := 0, 0, 0.0, 0.0
+	var bytes int64 // of those that are bad
 	for _, i := range c.fresh {
 		n := c.rec(i)
 		k := kinds[n.kind]
@@ -117,16 +117,15 @@ func (c *comparison) broken() {
 			continue
 		}
 		bad++
-		if k.total >= lastSound && k.bad == 0 {
-			bytes += n.size
-		}
+		bytes += n.size
+		odds += math.Log(float64(k.total+2) / float64(k.bad+1))
 		details = c.name(details, i, odd)
 	}
 	limit, total := max(newBroken, 1+int(math.Ceil(due+3*math.Sqrt(due)))), c.pass.set.Totals().Bytes
-	if (bad > limit && bad*100 > fresh*newBrokenShare) || bytes*1000 > total*newBrokenBytes {
+	if (bad > limit && bad*100 > fresh*newBrokenShare) || bytes*1000 > total*newBrokenBytes && odds > math.Log(newBrokenOdds) {
 		c.report.Add(Finding{
 			Check: "new-broken", Level: LevelSuspect, Count: bad,
-			Measured: fmt.Sprintf("%d of %s are not what their format or their kind demands, %d bytes of them where that never happens", bad, plural(fresh, "new file"), bytes),
+			Measured: fmt.Sprintf("%d of %s are not what their format or their kind demands, %d bytes", bad, plural(fresh, "new file"), bytes),
 			Limit:    fmt.Sprintf("%d, or %d percent; %d bytes", limit, newBrokenShare, total*newBrokenBytes/1000),
 			Remedy:   "open some of them; let the backup program run again; if they are right, use offsite acknowledge",
 		})

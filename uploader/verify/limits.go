@@ -38,9 +38,11 @@ const (
 	// newBrokenShare is from which share of the new files of a day, in percent, they
 	// are too many, if newBroken is exceeded.
 	newBrokenShare = 20
-	// newBrokenBytes is from which part of the set's bytes, per thousand, new files are too
-	// many that are broken though none of lastSound others of their kind is.
+	// newBrokenBytes is from which part of the set's bytes, per thousand, new files that are
+	// broken are too many, if it is as unlikely as one in newBrokenOdds by what is usual
+	// for their kinds: a scan of a whole skull is one file.
 	newBrokenBytes = 20
+	newBrokenOdds  = 1000
 
 	// noiseRise is by how much, per thousand, the share of blocks that look random may
 	// rise in a file. Of real databases none had any such block; encrypting 4 KiB of
