@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,9 @@ import (
 // backup writes the backup of the day, as the practice system does.
 func (y *year) backup() error {
 	y.steps = nil
+	if err := y.makeRoom(); err != nil {
+		return err
+	}
 	if y.layout.packed != "" {
 		return y.pack()
 	}
@@ -59,7 +63,7 @@ func (y *year) backup() error {
 		return err
 	}
 	for _, f := range old {
-		if !there[f] {
+		if !there[f] && !strings.HasSuffix(f, ".id") { // the mark of a disk
 			if err := os.Remove(filepath.Join(to, f)); err != nil {
 				return err
 			}
@@ -79,6 +83,9 @@ func (y *year) put(name string, data []byte) error {
 		}
 	}
 	y.steps = append(y.steps, s)
+	if !slices.Contains(y.names, name) {
+		y.names = append(y.names, name)
+	}
 	return writeAt(full, data, practice.Evening(y.day))
 }
 
@@ -89,10 +96,8 @@ func (y *year) pack() error {
 		return err
 	}
 	y.files = 1
-	if y.layout.packed != "chain" { // the newest set alone is looked at
-		if err := os.RemoveAll(y.target()); err != nil {
-			return err
-		}
+	if y.layout.packed != "chain" {
+		y.names = nil
 	}
 	switch y.layout.packed {
 	case "zip":
@@ -123,10 +128,7 @@ func (y *year) pack() error {
 func (y *year) chain(plain []byte) error {
 	kind := "vib"
 	if practice.Date(y.day).Weekday() == time.Monday {
-		if err := os.RemoveAll(y.target()); err != nil {
-			return err
-		}
-		kind = "vbk"
+		y.names, kind = nil, "vbk"
 	} else {
 		plain = plain[:len(plain)/10]
 	}

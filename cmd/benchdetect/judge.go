@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"offsite/uploader/source"
@@ -25,6 +23,7 @@ func (o outcome) noticed() bool { return len(o.findings) > 0 }
 // known is a file whose bytes were hashed before.
 type known struct {
 	size, mtime int64
+	id          source.FileID
 	sum         [32]byte
 }
 
@@ -45,8 +44,8 @@ func newReader() *reader {
 
 // judge is one run as far as the commit. It saves nothing if file is not to be
 // kept.
-func (r *reader) judge(ctx context.Context, roots []source.Root, profile verify.Profile, opt verify.Options, history, day string, keep bool) (outcome, error) {
-	set, err := source.Scan(ctx, source.Options{Roots: roots})
+func (r *reader) judge(ctx context.Context, sets source.Layout, profile verify.Profile, opt verify.Options, history, day string, keep bool) (outcome, error) {
+	set, err := sets.Newest(ctx)
 	if err != nil {
 		return outcome{verdict: verify.Incomplete, findings: []verify.Finding{{Check: "scan"}}}, nil
 	}
@@ -82,17 +81,12 @@ func (r *reader) read(set source.Set, pass *verify.Pass) (map[int][32]byte, erro
 		if e.Type != source.TypeFile {
 			continue
 		}
-		path := filepath.Join(roots[0].Path, e.Path)
-		for _, root := range roots {
-			if len(roots) > 1 && len(e.Path) > len(root.Name) && e.Path[:len(root.Name)+1] == root.Name+"/" {
-				path = filepath.Join(root.Path, set.Within(e))
-			}
-		}
-		if k, ok := r.find(path); ok && k.size == e.Size && k.mtime == e.ModTime && !pass.Wants(i) {
+		path := roots[0].Path + "/" + e.Path // as the folder is named, which tells disks and computers apart
+		if k, ok := r.find(path); ok && k.size == e.Size && k.mtime == e.ModTime && k.id == e.ID && !pass.Wants(i) {
 			sums[i] = k.sum
 			continue
 		}
-		f, err := os.Open(path)
+		f, err := set.Open(e)
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +102,7 @@ func (r *reader) read(set source.Set, pass *verify.Pass) (map[int][32]byte, erro
 		if r.extra != nil {
 			into = r.extra
 		}
-		into[path] = known{e.Size, e.ModTime, sums[i]}
+		into[path] = known{e.Size, e.ModTime, e.ID, sums[i]}
 	}
 	return sums, nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"offsite/examples/practice"
+	"offsite/uploader/source"
 	"offsite/uploader/verify"
 )
 
@@ -28,7 +29,6 @@ func (y *year) damages(ctx context.Context) error {
 		{"disk full", y.full, notClean},
 		{"one file locked", y.locked, notClean},
 		{"sub-directories off", y.flat, notClean},
-		{"silent stop", y.stopped, notClean},
 		{"log says failed", y.says(toldFailure), notClean},
 		{"log has no line", y.says(toldNothing), notClean},
 		{"log missing", y.says(toldNowhere), notClean},
@@ -56,7 +56,11 @@ func (y *year) damages(ctx context.Context) error {
 		if y.layout.packed != "" {
 			continue
 		}
-		kind := fmt.Sprintf("encrypted: %s, databases", encryptions[way].name)
+		kind := fmt.Sprintf("encrypted: %s, what is new", encryptions[way].name)
+		if err := y.play(ctx, kind, func(w *workshop) (bool, error) { return y.encryptNew(w, way) }, caught); err != nil {
+			return err
+		}
+		kind = fmt.Sprintf("encrypted: %s, databases", encryptions[way].name)
 		if err := y.play(ctx, kind, func(w *workshop) (bool, error) { return y.encryptTables(w, way) }, caught); err != nil {
 			return err
 		}
@@ -78,7 +82,7 @@ func notClean(o outcome) bool { return o.verdict != verify.Clean }
 // caught says whether an encryption was found for what it is.
 func caught(o outcome) bool {
 	return o.verdict != verify.Clean && slices.ContainsFunc(o.findings, func(f verify.Finding) bool {
-		return slices.Contains([]string{"damaged", "rewritten", "finished", "new-broken", "cut-short", "ransom-names", "count", "content"}, f.Check)
+		return slices.Contains([]string{"damaged", "rewritten", "finished", "new-broken", "cut-short", "ransom-names", "count", "content", "first-look"}, f.Check)
 	})
 }
 
@@ -94,8 +98,11 @@ func (y *year) play(ctx context.Context, kind string, do func(*workshop) (bool, 
 		y.reader.extra = map[string]known{}
 		var out outcome
 		if out, err = y.judge(ctx, y.history(), false); err == nil {
-			if w.unseen {
+			switch {
+			case w.unseen:
 				kind = blind
+			case w.few:
+				kind += few
 			}
 			y.verdict(kind, out, !good(out))
 		}
@@ -222,20 +229,6 @@ func (y *year) flat(w *workshop) (bool, error) {
 	return true, nil
 }
 
-// stopped: nobody made a backup.
-func (y *year) stopped(w *workshop) (bool, error) {
-	if y.layout.packed != "" && y.layout.packed != "chain" {
-		return false, nil // source finds no newer set
-	}
-	w.log = toldNothing
-	for _, s := range y.steps {
-		if err := y.undo(w, s); err != nil {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
 // says: the files are all there, but not so the word of the backup program.
 func (y *year) says(what told) func(*workshop) (bool, error) {
 	return func(w *workshop) (bool, error) {
@@ -260,17 +253,31 @@ func (y *year) clock(days int) func(*workshop) (bool, error) {
 	}
 }
 
-// wrongFolder: a disk or computer of some days ago is looked at instead.
-func (y *year) wrongFolder(ctx context.Context) error {
+// idle is the evening of a day on which the backup was not made, and that of one on
+// which it was made, but a disk of some days ago is looked at.
+func (y *year) idle(ctx context.Context) error {
 	out, err := y.judge(ctx, y.history(), false)
+	if err != nil {
+		return err
+	}
+	y.verdict("silent stop", out, out.verdict == verify.Clean)
+	if y.layout.kind != source.Disks || y.day < 2*y.layout.copies {
+		return nil
+	}
+	if err := errors.Join(y.connect(y.day+2), y.tell(toldSuccess)); err != nil {
+		return err
+	}
+	if out, err = y.judge(ctx, y.history(), false); err != nil {
+		return err
+	}
 	y.verdict("wrong disk", out, out.verdict == verify.Clean)
-	return err
+	return errors.Join(y.connect(y.day), y.tell(toldNothing))
 }
 
 // encrypt damages a share of all files. It counts where it changed more than 2 % of
 // the files or of the bytes.
 func (y *year) encrypt(w *workshop, way int, share float64) (bool, error) {
-	files, err := list(y.target())
+	files, err := y.members()
 	if err != nil {
 		return false, err
 	}
@@ -278,7 +285,7 @@ func (y *year) encrypt(w *workshop, way int, share float64) (bool, error) {
 }
 
 func (y *year) encryptTables(w *workshop, way int) (bool, error) {
-	files, err := list(y.target())
+	files, err := y.members()
 	if err != nil {
 		return false, err
 	}
@@ -287,12 +294,47 @@ func (y *year) encryptTables(w *workshop, way int) (bool, error) {
 	})
 }
 
+// encryptNew damages the images and documents that came today. Where they are less than
+// 2 % of the set, the day is counted apart.
+func (y *year) encryptNew(w *workshop, way int) (bool, error) {
+	files, err := y.members()
+	if err != nil {
+		return false, err
+	}
+	today := practice.Evening(y.day - 1)
+	counts, err := y.encryptThese(w, way, files, func(f string) bool {
+		info, err := os.Stat(y.at(f))
+		return err == nil && document(f) && info.ModTime().After(today)
+	})
+	w.few = !counts
+	return len(w.undo) > 3, err
+}
+
+// first is the first set of all, encrypted before anybody saw it.
+func (y *year) first(ctx context.Context) error {
+	if y.layout.packed != "" {
+		return nil
+	}
+	history := y.history()
+	for way := range encryptions {
+		err := y.play(ctx, "the first set of all, encrypted: "+encryptions[way].name, func(w *workshop) (bool, error) { return y.encrypt(w, way, 1) }, caught)
+		if err != nil {
+			return err
+		}
+	}
+	if exists(history) {
+		return errors.New("the first set was remembered")
+	}
+	return nil
+}
+
 func (y *year) encryptThese(w *workshop, way int, files []string, hit func(string) bool) (bool, error) {
 	var all, bytes int64
 	n := 0
-	// What is new today and packed in a way that nobody knows looks like noise, whatever
-	// is done to it; and in the first days nobody knows that such files never change.
-	w.unseen = y.layout.packed == "chain"
+	// What is new today and packed in a way that nobody knows looks like noise, before and
+	// after one block in sixteen is locked; and in the first days nobody knows that such
+	// files never change.
+	w.unseen = y.layout.packed == "chain" && way == len(encryptions)-1
 	for _, f := range files {
 		info, err := os.Stat(y.at(f))
 		if err != nil {
@@ -371,7 +413,7 @@ func (y *year) massChange(ctx context.Context) error {
 		if ext := strings.ToLower(filepath.Ext(f)); ext != ".jpg" && ext != ".jpeg" {
 			continue
 		}
-		did, err := w.compress(y.at(f))
+		did, err := w.compress(y.at(f), &y.press)
 		if err != nil {
 			return err
 		}

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"offsite/examples/practice"
-	"offsite/uploader/source"
 	"offsite/uploader/verify"
 )
 
@@ -30,8 +29,9 @@ type year struct {
 	waiting []realFile // still to arrive
 	day     int
 	files   int
-	pinned  string // the folder to look at instead of the day's
-	steps   []step // what the copy of the day wrote
+	pinned  string   // the folder to look at instead of the day's
+	steps   []step   // what the copy of the day wrote
+	names   []string // of the archives of the newest set
 }
 
 // step is one file that the copy of the day wrote, and what stood there before.
@@ -79,8 +79,11 @@ func (y *year) live(ctx context.Context) (err error) {
 		if err := y.tell(toldNothing); err != nil {
 			return err
 		}
-		if y.layout.copies > 1 && y.day > 2*y.layout.copies && y.day%y.every == 0 {
-			if err := y.wrongFolder(ctx); err != nil {
+		if err := y.connect(y.day); err != nil {
+			return err
+		}
+		if y.day >= 6 && y.day%y.every == 0 {
+			if err := y.idle(ctx); err != nil {
 				return err
 			}
 		}
@@ -89,6 +92,11 @@ func (y *year) live(ctx context.Context) (err error) {
 		}
 		if err := y.tell(toldSuccess); err != nil {
 			return err
+		}
+		if y.day == 0 {
+			if err := y.first(ctx); err != nil {
+				return err
+			}
 		}
 		if y.day >= 6 && y.day%y.every == 0 {
 			if err := y.damages(ctx); err != nil {
@@ -119,27 +127,10 @@ func (y *year) acknowledge(history string) error {
 	return h.Acknowledge(date(y.day))
 }
 
-// roots are what the configuration of this layout would name.
-func (y *year) roots() []source.Root {
-	to := y.target()
-	if y.layout.apart {
-		return []source.Root{{Name: "db", Path: filepath.Join(to, "databackup")}, {Name: "images", Path: filepath.Join(to, "real")}}
-	}
-	return []source.Root{{Path: to}}
-}
-
-// target is where the backup of the day goes.
-func (y *year) target() string {
-	if y.pinned != "" {
-		return y.pinned
-	}
-	return y.path("copy", fmt.Sprint(y.day%max(y.layout.copies, 1)))
-}
-
 func (y *year) judge(ctx context.Context, history string, keep bool) (outcome, error) {
 	now := evening(y.day)
 	opt := verify.Options{Now: at(now), Finished: true, Zone: time.UTC, Expected: practice.Date(y.day).Add(5 * time.Hour)}
-	return y.reader.judge(ctx, y.roots(), y.profile, opt, history, date(y.day), keep)
+	return y.reader.judge(ctx, y.sets(), y.profile, opt, history, date(y.day), keep)
 }
 
 // verdict counts a day, and tells of it if it is wrong.
@@ -266,6 +257,15 @@ func document(name string) bool {
 		return true
 	}
 	return false
+}
+
+// aged is when a file of the backup was written.
+func (y *year) aged(rel string) time.Time {
+	info, err := os.Stat(y.path("copy", rel))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 // list names the files below dir, with slashes, sorted.
