@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,8 +17,8 @@ import (
 const CephDay = 10 * time.Second
 
 const (
-	cephAptLimit  = 5 * time.Minute // a slow mirror
-	cephToolLimit = time.Minute     // one command of its tools
+	cephAptLimit  = 5 * time.Minute // a slow mirror, or another installation
+	cephToolLimit = 3 * time.Minute // one command of its tools, on a busy machine
 )
 
 // Ceph is a Ceph Object Gateway over one monitor and one disk in memory. It has
@@ -45,13 +46,18 @@ func StartCeph(log Log) (*Ceph, error) {
 	})
 }
 
-func installCeph(log Log) error {
-	var absent []string
+// cephAbsent are the programs that are not there.
+func cephAbsent() (absent []string) {
 	for _, program := range []string{"radosgw", "radosgw-admin", "ceph", "ceph-mon", "ceph-osd", "ceph-authtool", "monmaptool"} {
 		if _, err := exec.LookPath(program); err != nil {
 			absent = append(absent, program)
 		}
 	}
+	return absent
+}
+
+func installCeph(log Log) error {
+	absent := cephAbsent()
 	if len(absent) == 0 {
 		return nil
 	}
@@ -64,14 +70,25 @@ func installCeph(log Log) error {
 			strings.Join(absent, ", "), strings.Join(packages, " "), ErrElsewhere)
 	}
 	return once("ceph", func(context.Context, string) error {
+		if len(cephAbsent()) == 0 {
+			return nil // another process was first
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), cephAptLimit)
 		defer cancel()
 		log("installing %s with apt-get", strings.Join(packages, " "))
 		for _, args := range [][]string{{"update", "-qq"}, append([]string{"install", "-qq", "-y", "--no-install-recommends"}, packages...)} {
-			cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-o", "DPkg::Lock::Timeout=120"}, args...)...)
-			cmd.Env = append(cmd.Environ(), "DEBIAN_FRONTEND=noninteractive")
-			if out, err := cmd.CombinedOutput(); err != nil {
-				return fmt.Errorf("apt-get %s: %w: %s", args[0], err, lastOf(out))
+			err := again(ctx, log, func() (bool, error) {
+				cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"}, args...)...)
+				cmd.Env = append(cmd.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")
+				out, err := cmd.CombinedOutput()
+				if err != nil {
+					err = fmt.Errorf("apt-get %s: %w: %s", args[0], err, lastOf(out))
+				}
+				// For the lists of packages apt-get does not wait by itself.
+				return bytes.Contains(out, []byte("Could not get lock")), err
+			})
+			if err != nil {
+				return err
 			}
 		}
 		return nil

@@ -40,11 +40,18 @@ func (m Module) Install(log Log) (string, error) {
 			return err
 		}
 		defer os.RemoveAll(fresh)
-		cmd := exec.CommandContext(ctx, "go", "install", m.Package+"@"+m.Version)
-		cmd.Dir = fresh // outside this module
-		cmd.Env = append(cmd.Environ(), "GOBIN="+fresh, "GOFLAGS=", "CGO_ENABLED=0", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("go install %s@%s: %w: %s", m.Package, m.Version, err, lastOf(out))
+		err = again(ctx, log, func() (bool, error) {
+			cmd := exec.CommandContext(ctx, "go", "install", m.Package+"@"+m.Version)
+			cmd.Dir = fresh // outside this module
+			cmd.Env = append(cmd.Environ(), "GOBIN="+fresh, "GOFLAGS=", "CGO_ENABLED=0", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				err = fmt.Errorf("go install %s@%s: %w: %s", m.Package, m.Version, err, lastOf(out))
+			}
+			return false, err
+		})
+		if err != nil {
+			return err
 		}
 		return os.Rename(filepath.Join(fresh, file), binary)
 	})

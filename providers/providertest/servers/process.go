@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	startLimit = 60 * time.Second // on a busy machine
+	startLimit = 3 * time.Minute // on a busy machine; one that ends is noticed at once
 	pollEvery  = 20 * time.Millisecond
 	stopGrace  = 5 * time.Second // for its output to end after it was killed
 	saidMost   = 2000            // bytes of what a server said that an error repeats
@@ -63,9 +63,38 @@ func (p *Process) await(ready func() bool) error {
 			return errors.New("it does not answer")
 		case <-tick.C:
 			if ready() {
-				return nil
+				select {
+				case <-p.ended: // somebody else answers in its place
+					return fmt.Errorf("it ended: %w", p.err)
+				default:
+					return nil
+				}
 			}
 		}
+	}
+}
+
+// tries and betweenTries are for downloads, which break off.
+const (
+	tries        = 3
+	betweenTries = 10 * time.Second
+)
+
+// again does something a few times until it succeeds, and for as long as ctx allows
+// where it waits for somebody else.
+func again(ctx context.Context, log Log, do func() (waits bool, err error)) error {
+	for n := 1; ; n++ {
+		waits, err := do()
+		if err == nil || n >= tries && !waits || ctx.Err() != nil {
+			return err
+		}
+		log("once more in %v: %v", betweenTries, err)
+		t := time.NewTimer(betweenTries)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
 	}
 }
 

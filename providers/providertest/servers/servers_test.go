@@ -2,8 +2,11 @@ package servers_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"offsite/providers/providertest/servers"
 )
@@ -74,4 +77,66 @@ func TestProgramsThatEndSayWhy(t *testing.T) {
 	if _, err := servers.Run(func() bool { return true }, t.TempDir(), "no-such-program-at-all"); err == nil {
 		t.Error("a program that is not there was started")
 	}
+}
+
+// onlyProgram leaves one program to this process, a shell script that counts in n how
+// often it was called, and gives it a cache of its own. It returns how often.
+func onlyProgram(t *testing.T, name, script string) (calls func() int) {
+	t.Helper()
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	head := `#!/bin/sh
+echo called >>"$0.calls"
+n=0
+while read -r called; do n=$((n + 1)); done <"$0.calls"
+`
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(head+script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return func() int {
+		said, _ := os.ReadFile(filepath.Join(dir, name+".calls"))
+		return strings.Count(string(said), "called")
+	}
+}
+
+// A download that breaks off is begun again, but not for ever.
+func TestABuildThatBreaksOffIsRepeated(t *testing.T) {
+	if _, err := os.Stat("/bin/sh"); err != nil {
+		t.Skip("there is no shell")
+	}
+	for _, c := range []struct {
+		name, script string
+		want         int
+		fails        bool
+	}{
+		{"it broke off twice", `[ $n -gt 2 ] && echo x >"$GOBIN/server" && exit 0; echo broken off >&2; exit 1`, 3, false},
+		{"there is no network", `echo no network >&2; exit 1`, 3, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			calls := onlyProgram(t, "go", c.script)
+			synctest.Test(t, func(t *testing.T) {
+				binary, err := servers.Module{Package: "example.test/server", Version: "v1.0.0", Name: "server"}.Install(t.Logf)
+				if _, missing := os.Stat(binary); (err != nil) != c.fails || (missing != nil) != c.fails || calls() != c.want {
+					t.Errorf("%q after %d calls: %v", binary, calls(), err)
+				}
+			})
+		})
+	}
+}
+
+// For the lock of its lists of packages apt-get does not wait by itself.
+func TestAptThatSomebodyElseUsesIsWaitedFor(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root may install")
+	}
+	calls := onlyProgram(t, "apt-get", `[ $n -gt 7 ] && exit 0; echo "E: Could not get lock /var/lib/apt/lists/lock." >&2; exit 100`)
+	synctest.Test(t, func(t *testing.T) {
+		_, err := servers.StartCeph(t.Logf)
+		// What it says it has installed is still not there.
+		if err == nil || !strings.Contains(err.Error(), "ceph-authtool") || calls() != 9 {
+			t.Errorf("after %d calls: %v", calls(), err)
+		}
+	})
 }
