@@ -286,9 +286,30 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
+// overdue is a context whose time is up as soon as its request has arrived.
+type overdue struct {
+	context.Context
+	up chan struct{}
+}
+
+func (o *overdue) Done() <-chan struct{} { return o.up }
+
+func (o *overdue) Err() error {
+	select {
+	case <-o.up:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 func TestTimeLimits(t *testing.T) {
 	hang := make(chan struct{})
+	var waiting atomic.Pointer[overdue]
 	d := open(t, fake(t, func(w http.ResponseWriter, r *http.Request) {
+		if ctx := waiting.Swap(nil); ctx != nil {
+			close(ctx.up)
+		}
 		select {
 		case <-hang:
 		case <-r.Context().Done():
@@ -296,9 +317,9 @@ func TestTimeLimits(t *testing.T) {
 	}))
 	defer close(hang)
 	for what, do := range calls(d) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		ctx := &overdue{t.Context(), make(chan struct{})}
+		waiting.Store(ctx)
 		err := do(ctx)
-		cancel()
 		want := providers.ErrBusy
 		if what == "create" || what == "replace" {
 			want = providers.ErrInDoubt
