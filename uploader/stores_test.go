@@ -1,12 +1,10 @@
 package uploader_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"offsite/providers"
 	"offsite/providers/providertest"
@@ -170,9 +168,7 @@ func TestStoresThatLackDifferentThings(t *testing.T) {
 		t.Run(fmt.Sprintf("%d workers", workers+1), func(t *testing.T) {
 			p := p.fork(t, p.now)
 			p.change = func(c *uploader.Config) { c.Workers = workers + 1 }
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
-			if res, err := p.runContext(ctx); err != nil {
+			if res, err := p.run(); err != nil {
 				t.Fatal(describe(res, err))
 			}
 			p.once()
