@@ -26,6 +26,9 @@ const (
 	holderPrivate = "AGE-SECRET-KEY-1J66KT6K2HMX24WMH3JTMUFJ9U742X4RS00EJ7N7U829KLMHC9RXSAVNHLR\n"
 )
 
+// longEnough is how long a test waits for what must come, however busy the computer.
+const longEnough = 5 * time.Minute
+
 // place is a practice: a source, one or two stores and a configuration, in a
 // folder of its own.
 type place struct {

@@ -101,7 +101,7 @@ func readmeCommands(t *testing.T) (commands []string) {
 func (p *place) atTerminal(t *testing.T, command, passphrase, until string) (said string, code int) {
 	t.Helper()
 	keyboard, terminal := openTerminal(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), longEnough)
 	defer cancel()
 	c := exec.CommandContext(ctx, "sh", "-c", "exec "+command)
 	c.Dir, c.Env = p.home, p.environ()
@@ -141,7 +141,7 @@ func (p *place) atTerminal(t *testing.T, command, passphrase, until string) (sai
 // too slow to see that it still does.
 func unseen(t *testing.T, keyboard *os.File) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(longEnough); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if s, err := unix.IoctlGetTermios(int(keyboard.Fd()), unix.TCGETS); err == nil && s.Lflag&unix.ECHO == 0 {
 			return
 		}
@@ -175,7 +175,10 @@ func TestReadmeDemonstrationWorksAsItStands(t *testing.T) {
 	c := exec.CommandContext(t.Context(), "offsite", "demo")
 	c.Dir, c.Env = p.home, p.environ()
 	r := p.finish(c)
-	if r.code != exitDone || !strings.Contains(r.stdout, "bit for bit") || r.took > time.Minute {
-		t.Errorf("exit %d after %v\n%s%s", r.code, r.took, r.stdout, r.stderr)
+	// Of its own work, for nothing is said about what else the computer does.
+	work := c.ProcessState.UserTime() + c.ProcessState.SystemTime()
+	t.Logf("%v of processor time", work)
+	if r.code != exitDone || !strings.Contains(r.stdout, "bit for bit") || work > time.Minute {
+		t.Errorf("exit %d after %v of processor time\n%s%s", r.code, work, r.stdout, r.stderr)
 	}
 }

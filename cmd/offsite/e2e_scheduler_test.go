@@ -264,7 +264,7 @@ func (p *place) interrupted(t *testing.T, until string, args ...string) result {
 
 func (p *place) interruptedCommand(t *testing.T, until string, c *exec.Cmd) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), longEnough)
 	defer cancel()
 	stderr := &signalled{text: until, seen: make(chan struct{})}
 	var stdout strings.Builder
