@@ -54,10 +54,16 @@ func validSegment(s string) bool {
 	if s == "" || !alnum(s[0]) {
 		return false
 	}
+	dotted := false
 	for i := range len(s) {
-		if c := s[i]; !alnum(c) && c != '.' && c != '_' && c != '-' {
+		c := s[i]
+		if !alnum(c) && c != '.' && c != '_' && c != '-' {
 			return false
 		}
+		dotted = dotted || c == '.'
+	}
+	if !dotted { // most are hashes, and listings hold many
+		return len(s) > 4 || !device(s)
 	}
 	if strings.HasSuffix(s, ".") || strings.HasSuffix(s, ".lease") || strings.HasSuffix(s, ".tmp") {
 		return false

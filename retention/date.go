@@ -43,7 +43,12 @@ func (d Date) utc() time.Time { return time.Date(d.Year, d.Month, d.Day, 0, 0, 0
 func (d Date) Weekday() time.Weekday { return d.utc().Weekday() }
 
 // AddDays returns the date n days later.
-func (d Date) AddDays(n int) Date { return DateOf(d.utc().AddDate(0, 0, n)) }
+func (d Date) AddDays(n int) Date {
+	if day := d.Day + n; 1 <= day && day <= 28 { // within the month, as most steps are
+		return Date{d.Year, d.Month, day}
+	}
+	return DateOf(d.utc().AddDate(0, 0, n))
+}
 
 // DaysUntil returns how many days e is after d.
 func (d Date) DaysUntil(e Date) int { return int(e.utc().Sub(d.utc()) / (24 * time.Hour)) }

@@ -13,7 +13,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -45,14 +47,17 @@ type Mem struct {
 
 	mu      sync.Mutex
 	objects map[string][]*object // oldest version first; the last one is present
+	order   []string             // the keys in byte order, never changed in place; nil: not known
 	folders map[string]int       // how many keys lie below each folder
 	serial  int
+	seed    maphash.Seed // of object.trip
 }
 
 type object struct {
 	version  providers.Version
 	data     []byte
-	sum      [sha256.Size]byte
+	trip     uint64            // a quick hash of data, which nothing may change
+	sum      [sha256.Size]byte // with Options.Sum
 	modified time.Time
 	lease    time.Time
 	harmed   bool // by Damage
@@ -70,7 +75,7 @@ func New(opt Options) *Mem {
 	if opt.Immutable == nil {
 		opt.Immutable = func(key string) bool { return strings.HasPrefix(key, "r/") }
 	}
-	return &Mem{opt: opt, objects: map[string][]*object{}, folders: map[string]int{}}
+	return &Mem{opt: opt, objects: map[string][]*object{}, folders: map[string]int{}, seed: maphash.MakeSeed()}
 }
 
 // Plain is the same store seen without leases and removal, as a bucket that has
@@ -119,6 +124,7 @@ func (m *Mem) Put(ctx context.Context, key string, data []byte, opt providers.Pu
 			return "", fail("put", key, providers.ErrExist, "")
 		}
 		m.checkFolders(key)
+		m.order = nil
 	} else {
 		if m.opt.Immutable(key) {
 			m.opt.Report("put " + key + ": an immutable key is replaced")
@@ -137,7 +143,10 @@ func (m *Mem) Put(ctx context.Context, key string, data []byte, opt providers.Pu
 	m.serial++
 	o := &object{
 		version: providers.Version(fmt.Sprintf("m%d", m.serial)), data: bytes.Clone(data),
-		sum: sha256.Sum256(data), modified: now, lease: opt.Lease,
+		trip: maphash.Bytes(m.seed, data), modified: now, lease: opt.Lease,
+	}
+	if m.opt.Sum {
+		o.sum = sha256.Sum256(data)
 	}
 	m.objects[key] = append(versions, o)
 	return o.version, nil
@@ -200,7 +209,7 @@ func (m *Mem) Get(ctx context.Context, key string, v providers.Version, off, n i
 	if off < 0 || off > size || n > size-off {
 		return nil, fail("get", key, providers.ErrRange, "")
 	}
-	if !o.harmed && off == 0 && n == size && sha256.Sum256(o.data) != o.sum {
+	if !o.harmed && off == 0 && n == size && maphash.Bytes(m.seed, o.data) != o.trip {
 		m.opt.Report("get " + key + ": stored bytes changed")
 	}
 	return append([]byte{}, o.data[off:off+n]...), nil
@@ -254,14 +263,29 @@ func (m *Mem) List(ctx context.Context, prefix, after string) iter.Seq2[provider
 func (m *Mem) keys(prefix, after string) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var keys []string
-	for key := range m.objects {
-		if strings.HasPrefix(key, prefix) && key > after {
-			keys = append(keys, key)
+	keys := m.ordered()
+	from, _ := slices.BinarySearch(keys, prefix)
+	keys = keys[from:]
+	end, _ := slices.BinarySearchFunc(keys, prefix, func(key, prefix string) int {
+		if strings.HasPrefix(key, prefix) {
+			return -1
 		}
+		return 1
+	})
+	keys = keys[:end]
+	from, found := slices.BinarySearch(keys, after)
+	if found {
+		from++
 	}
-	slices.Sort(keys)
-	return keys
+	return keys[from:]
+}
+
+// ordered returns all keys in byte order.
+func (m *Mem) ordered() []string {
+	if m.order == nil {
+		m.order = slices.Sorted(maps.Keys(m.objects))
+	}
+	return m.order
 }
 
 // Raise moves a lease later; see providers.Leaser.
@@ -324,6 +348,7 @@ func (m *Mem) drop(key string, o *object) {
 
 func (m *Mem) forget(key string) {
 	delete(m.objects, key)
+	m.order = nil
 	for folder := range folders(key) {
 		if m.folders[folder]--; m.folders[folder] == 0 {
 			delete(m.folders, folder)

@@ -27,8 +27,8 @@ func (m *Mem) Snapshot() map[string][]byte {
 func (m *Mem) Objects() []providers.Object {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var out []providers.Object
-	for _, key := range slices.Sorted(maps.Keys(m.objects)) {
+	out := make([]providers.Object, 0, len(m.objects))
+	for _, key := range m.ordered() {
 		versions := m.objects[key]
 		out = append(out, m.describe(key, versions[len(versions)-1]))
 	}
@@ -39,7 +39,7 @@ func (m *Mem) Objects() []providers.Object {
 func (m *Mem) Clone() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := &Mem{opt: m.opt, serial: m.serial, objects: make(map[string][]*object, len(m.objects)), folders: maps.Clone(m.folders)}
+	c := &Mem{opt: m.opt, serial: m.serial, seed: m.seed, objects: make(map[string][]*object, len(m.objects)), folders: maps.Clone(m.folders)}
 	for key, versions := range m.objects {
 		for _, o := range versions {
 			copied := *o
@@ -58,7 +58,7 @@ func (m *Mem) Lapse(prefix string) []string {
 	defer m.mu.Unlock()
 	now := m.opt.Now()
 	var removed []string
-	for _, key := range slices.Sorted(maps.Keys(m.objects)) {
+	for _, key := range m.ordered() {
 		if !strings.HasPrefix(key, prefix) {
 			continue
 		}
