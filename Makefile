@@ -16,7 +16,7 @@ build:
 	@CGO_ENABLED=0 $(GO) build -trimpath -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/offsite
 
 # How many practice years of the simulator belong to every test.
-CI_YEARS ?= 150
+CI_YEARS ?= 2000
 
 # The main job, end to end, in one folder that it names.
 demo: build
@@ -25,12 +25,12 @@ demo: build
 # Everything that must hold: formatting, linters, all tests with the race
 # detector, builds for every system; and at their full size, which the race detector
 # makes ten times slower, the program's heaviest tests, the thief (with what each
-# attack was answered), the bad lines, and some years of the simulator.
+# attack was answered), the bad lines, and the simulator with every planted bug.
 test: tools lint
 	$(GO) test -race -timeout 20m ./...
 	$(GO) test -run 'Killed|Sparse|Real|Readme|Passphrase|Scripts/demo' ./cmd/offsite
 	$(GO) test -v -run 'Thief|BadLine' ./providers/s3 ./providers/gcs/gcsadmin ./providers/azure
-	$(GO) test -count=1 -v -run '^TestManyYears$$' ./uploader/simtest -args -sim.many $(CI_YEARS)
+	@$(MAKE) --no-print-directory sim YEARS=$(CI_YEARS)
 	@$(MAKE) --no-print-directory cross TARGETS='windows/amd64 darwin/arm64'
 
 # The programs that the tests of examples/recover use, if apt-get is there.
@@ -59,13 +59,14 @@ CORPUS ?=
 bench-detect:
 	$(GO) run ./cmd/benchdetect -corpus '$(CORPUS)' $(DETECT)
 
-# Many years of a practice in virtual time, then every planted bug, which must be
-# found. SEED=n shows the last days of one practice instead.
+# Many years of a practice in virtual time, and every planted bug, which must be
+# found. FROM=n takes other practices; SEED=n shows the last days of one instead.
 YEARS ?= 2000
+FROM  ?= 1
 SEED  ?=
 sim:
 ifeq ($(SEED),)
-	$(GO) test -count=1 -timeout 2h -v -run '^(TestManyYears|TestPlantedBugsAreFound)$$' ./uploader/simtest -args -sim.many $(YEARS) -sim.mutations 0
+	$(GO) test -count=1 -timeout 2h -v -run '^(TestManyYears|TestPlantedBugsAreFound)$$' ./uploader/simtest -args -sim.many $(YEARS) -sim.seed $(FROM)
 else
 	$(GO) test -count=1 -v -run '^TestYears$$' ./uploader/simtest -args -sim.seed $(SEED) -sim.only
 endif

@@ -44,7 +44,7 @@ type Record struct {
 	PC         string    `json:"pc"`
 	Seq        uint64    `json:"seq"`
 	Prev       string    `json:"prev"` // SHA-256 of the record before it in this store; "" if there is none to read
-	Time       Time      `json:"time"` // when the set was judged, by the PC's clock
+	Time       Time      `json:"time"` // when the run began, by the PC's clock, or the store's where that is behind
 	Date       string    `json:"date"` // business date, YYYY-MM-DD
 	Revision   int       `json:"revision"`
 	Zone       string    `json:"zone"`

@@ -49,6 +49,57 @@ func TestALyingLeaseRecordKeepsNothingFromBeingRaised(t *testing.T) {
 	}
 }
 
+// TestALieDoesNotKeepALeaseFromBeingWrittenDown: one PC raised everything and crashed
+// before it wrote that down, and somebody signed that all is kept for years. The next
+// run relies on what the store tells, and writes it down, once.
+func TestALieDoesNotKeepALeaseFromBeingWrittenDown(t *testing.T) {
+	p, box := newPractice(t)
+	p.now = time.Date(2026, 11, 27, 22, 0, 0, 0, time.UTC)
+	first := p.commit().Stores[0].Ref
+	raised := p.now.AddDate(3, 0, 0)
+	lie := manifest.LeaseRecord{Format: 1, Repository: p.key.Repository, Source: p.id, PC: p.key.PC, Time: manifest.At(p.now.Add(-time.Hour))}
+	for _, s := range manifest.Needs(first) {
+		l := s.ObjectLease()
+		l.Until = manifest.At(p.now.AddDate(50, 0, 0))
+		lie.Objects = append(lie.Objects, l)
+		if err := box.mem.Raise(t.Context(), s.Key(), s.Pin().Version, raised); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store := p.stores[0].Store
+	if err := manifest.WriteLeases(t.Context(), store, lie, p.key.Signing); err != nil {
+		t.Fatal(err)
+	}
+	p.boxes = nil // the checker would hold the store to what the lie promises
+	header, err := manifest.OpenHeader(t.Context(), store, p.key.Owner)
+	check(t, err)
+	trust, err := manifest.LoadTrust(t.Context(), store, header)
+	check(t, err)
+	written := func() (lines int) {
+		recs, _, _, err := manifest.ReadLeases(t.Context(), store, trust, p.id, "")
+		check(t, err)
+		for _, r := range recs {
+			for _, o := range r.Objects {
+				if o.Until.Equal(raised) {
+					lines++
+				}
+			}
+		}
+		return lines
+	}
+	p.now = time.Date(2026, 12, 1, 22, 0, 0, 0, time.UTC) // the first one is the keeper of November
+	for range 2 {
+		p.edit("data/patients.fs5", 0, "December")
+		if _, err := uploader.Run(t.Context(), p.config(), p.judge()); err != nil {
+			t.Fatal(err)
+		}
+		if n := written(); n != len(manifest.Needs(first)) {
+			t.Errorf("%d leases are written down, of %d objects", n, len(manifest.Needs(first)))
+		}
+		p.now = p.now.Add(24 * time.Hour)
+	}
+}
+
 // TestWhatIsGoneIsNotRaised: a store without leases answers to every raise that all
 // is well. A keeper that has lost a pack there is an error, and nobody writes down
 // that it is kept for a year.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"offsite/manifest"
+	"offsite/providers"
 	"offsite/providers/mem"
 )
 
@@ -43,6 +44,9 @@ func TestAClockThatIsBehindShortensNothing(t *testing.T) {
 	if !found {
 		t.Errorf("the record does not say that the clocks are apart: %+v", ref.Record.Findings)
 	}
+	if ref.Record.Time.Before(storeNow.Truncate(time.Second)) {
+		t.Errorf("the record says that it is %v, and the store has %v", ref.Record.Time, storeNow)
+	}
 	if left := m.Lapse("r/p/"); len(left) > 0 {
 		t.Errorf("what the new snapshot needs has lapsed: %v", left)
 	}
@@ -72,5 +76,40 @@ func TestNobodyCanUseTheNumbersUp(t *testing.T) {
 	p.write("letters/one.txt", "another new letter")
 	if seq := p.commit().Stores[0].Ref.Record.Seq; seq != 702 {
 		t.Errorf("the one after it is number %d", seq)
+	}
+}
+
+// TestNumbersOfLapsedSnapshotsAreNotTakenAgain: a hold, or a lease that was raised, of
+// a snapshot that has lapsed says nothing of a new one.
+func TestNumbersOfLapsedSnapshotsAreNotTakenAgain(t *testing.T) {
+	for name, say := range map[string]func(p *practicePC, store *providers.Store) error{
+		"note": func(p *practicePC, store *providers.Store) error {
+			return manifest.WriteNote(p.t.Context(), store, manifest.Note{Format: 1, Repository: p.key.Repository, Source: p.id, PC: p.key.PC,
+				Time: manifest.At(p.now), Kind: manifest.CheckedNote, Snapshots: []uint64{2}}, p.key.Signing)
+		},
+		"lease record": func(p *practicePC, store *providers.Store) error {
+			return manifest.WriteLeases(p.t.Context(), store, manifest.LeaseRecord{Format: 1, Repository: p.key.Repository, Source: p.id, PC: p.key.PC,
+				Time: manifest.At(p.now), Snapshots: []manifest.SnapshotLease{{Seq: 2, Until: manifest.At(p.now.AddDate(3, 0, 0)), Class: "year"}}}, p.key.Signing)
+		},
+		"lease record that lies": func(p *practicePC, store *providers.Store) error {
+			return manifest.WriteLeases(p.t.Context(), store, manifest.LeaseRecord{Format: 1, Repository: p.key.Repository, Source: p.id, PC: p.key.PC,
+				Time: manifest.At(p.now), Snapshots: []manifest.SnapshotLease{{Seq: 2, Until: manifest.At(p.now.AddDate(3, 0, 0))}, {Seq: manifest.MaxSeq, Until: manifest.At(p.now)}}}, p.key.Signing)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, b := newPractice(t)
+			p.boxes = nil // the checker would miss what is lost here
+			for day := range 2 {
+				p.write("letters/one.txt", fmt.Sprint("letter ", day))
+				p.commit()
+				p.nextDay()
+			}
+			check(t, say(p, p.open(b.mem)))
+			b.mem.Lose(manifest.RecordKey(sourceID, 2))
+			p.write("letters/one.txt", "a new letter")
+			if seq := p.commit().Stores[0].Ref.Record.Seq; seq != 3 {
+				t.Errorf("the next record is number %d", seq)
+			}
+		})
 	}
 }

@@ -131,6 +131,7 @@ func (r *run) raisePacks(ctx context.Context, t *target, expiry time.Time) error
 // extend returns the receipt of an object that is kept until expiry at least.
 func (r *run) extend(ctx context.Context, t *target, s manifest.Stored, expiry time.Time) (manifest.Stored, error) {
 	if !s.Lease().Before(expiry) {
+		t.writeDown(s, expiry)
 		return s, nil
 	}
 	s, err := s.Extend(ctx, t.store, r.leaseFor(expiry, s.Pin().Name))
@@ -143,9 +144,21 @@ func (r *run) extend(ctx context.Context, t *target, s manifest.Stored, expiry t
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.raised++
-	t.kept[s.Pin().Name] = s.Lease()
+	t.kept[s.Pin().Name], t.told[s.Pin().Name] = s.Lease(), s.Lease()
 	t.leased = append(t.leased, s.ObjectLease())
 	return s, nil
+}
+
+// writeDown notes the lease of an object that is relied on until then where no record
+// that can be true says as much: somebody raised it and crashed, and somebody else
+// signed that it is kept for years. The next run then finds it written.
+func (t *target) writeDown(s manifest.Stored, until time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := s.Pin().Name; t.told[n].Before(until) && !t.kept[n].Before(until) {
+		t.told[n] = t.kept[n]
+		t.leased = append(t.leased, s.ObjectLease())
+	}
 }
 
 // indexNew decides which segments the record names: those committed before that
@@ -333,7 +346,7 @@ func (r *run) commit(ctx context.Context, t *target, c *contents) {
 	totals := r.set.Totals()
 	rec := manifest.Record{
 		Format: manifest.FormatVersion, Repository: r.cfg.Key.Repository, Source: r.cfg.Source, PC: r.cfg.Key.PC,
-		Seq: t.nextSeq, Time: manifest.At(r.now), Date: r.date.String(), Revision: t.revision(r.date.String()),
+		Seq: t.nextSeq, Time: manifest.At(t.now), Date: r.date.String(), Revision: t.revision(r.date.String()),
 		Zone: r.cfg.Calendar.Zone().String(), Profile: r.passed.Report().Profile(), Verdict: r.verdict(c), Findings: r.findings(t, c),
 		Counts: manifest.Counts{Files: int64(totals.Files), Folders: int64(totals.Dirs), Links: int64(totals.Symlinks),
 			Bytes: totals.Bytes, NewBytes: r.fresh.Load(), Stored: t.bytes},

@@ -165,16 +165,24 @@ func (r *run) raiseKeepers(ctx context.Context, t *target) error {
 		if !ok || !t.holdsUntil(ref, raise.Until) {
 			continue
 		}
-		// The record comes last: one that is kept promises that its packs are.
+		// The record comes last: one that is kept promises that its packs are. One that
+		// had lapsed may go at any moment.
+		lapsed := t.keptUntil(ref).Before(t.now)
 		if err := t.store.Raise(ctx, ref.Key, ref.Version, r.leaseFor(raise.Until, pack.NameOf([]byte(ref.Key)))); err != nil {
-			first = cmp.Or(first, err)
-			if !errors.Is(err, providers.ErrNotExist) {
+			gone := errors.Is(err, providers.ErrNotExist)
+			if !gone || !lapsed {
+				first = cmp.Or(first, err)
+			}
+			if !gone {
 				break
 			}
 			continue
 		}
 		done = append(done, manifest.SnapshotLease{Seq: ref.Record.Seq, Until: manifest.At(raise.Until), Class: string(raise.Class)})
-		t.until[ref.Record.Seq] = raise.Until
+		t.until[ref.Record.Seq], t.lasts[ref.Record.Seq] = raise.Until, raise.Until
+		for _, o := range manifest.Needs(ref) {
+			t.writeDown(o.Leased(t.kept[o.Pin().Name]), raise.Until)
+		}
 	}
 	return errors.Join(first, r.writeLeases(ctx, t, done))
 }
@@ -184,7 +192,7 @@ func (r *run) raiseKeepers(ctx context.Context, t *target) error {
 // of a snapshot which has lapsed is nobody's fault.
 func (r *run) raiseObjects(ctx context.Context, t *target, plan retention.Plan) (lost error) {
 	for _, s := range slices.Concat(t.stored, t.newSegments) {
-		t.kept[s.Pin().Name] = s.Lease()
+		t.kept[s.Pin().Name], t.told[s.Pin().Name] = s.Lease(), s.Lease()
 	}
 	receipts, live := make(map[string]manifest.Stored), make(map[string]bool)
 	miss := func(name string, err error) {
@@ -231,10 +239,21 @@ func (r *run) raiseObjects(ctx context.Context, t *target, plan retention.Plan) 
 
 // keptUntil is how long a snapshot is kept as things are.
 func (t *target) keptUntil(ref manifest.Ref) time.Time {
-	if u := t.until[ref.Record.Seq]; u.After(ref.Record.Expiry.Time) {
-		return u
+	return later(ref.Record.Expiry.Time, t.lasts[ref.Record.Seq])
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
 	}
-	return ref.Record.Expiry.Time
+	return a
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // holdsUntil says whether everything that a snapshot needs is leased until then.

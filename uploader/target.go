@@ -46,6 +46,8 @@ type target struct {
 	until    map[uint64]time.Time            // leases of snapshots beyond their record
 	notes    manifest.Notes                  // what was said about snapshots since
 	kept     map[pack.Name]time.Time         // until when packs and segments are leased
+	told     map[pack.Name]time.Time         // the latest that a record says of it and the listing does not belie
+	lasts    map[uint64]time.Time            // until when snapshots last, whoever says so
 	versions map[pack.Name]providers.Version // of packs, as the oldest record names them
 	present  map[pack.Name]providers.Object  // packs and segments as listed
 	orphans  time.Duration                   // how long a pack of a run that never committed is relied on
@@ -120,11 +122,11 @@ func (t *target) open(ctx context.Context, key *seal.UploadKey, source string, j
 	if !t.trust.Enrolled(key.PC, key.Public()) {
 		return fmt.Errorf("open store: %w", ErrNotEnrolled)
 	}
-	refs, bad, err := manifest.List(ctx, t.store, t.trust, "", nil)
+	refs, unread, err := manifest.List(ctx, t.store, t.trust, "", nil)
 	if err != nil {
 		return err
 	}
-	for _, d := range bad {
+	for _, d := range unread {
 		t.log.Warn("record cannot be read", "store", t.name, "key", d.Key, "err", d.Err)
 	}
 	for _, r := range refs {
@@ -132,18 +134,21 @@ func (t *target) open(ctx context.Context, key *seal.UploadKey, source string, j
 			t.refs = append(t.refs, r)
 		}
 	}
-	notes, badNotes, err := manifest.ReadNotes(ctx, t.store, t.trust, source)
+	if err := t.list(ctx); err != nil {
+		return err
+	}
+	own, err := t.readLeases(ctx, refs, source)
 	if err != nil {
 		return err
 	}
-	for _, d := range badNotes {
-		t.log.Warn("note cannot be read", "store", t.name, "key", d.Key, "err", d.Err)
-	}
-	t.notes = notes
-	t.number(bad, source)
-	if err := t.readLeases(ctx, refs, source); err != nil {
+	var bad []manifest.Damaged
+	if t.notes, bad, err = manifest.ReadNotes(ctx, t.store, t.trust, source); err != nil {
 		return err
 	}
+	for _, d := range bad {
+		t.log.Warn("note cannot be read", "store", t.name, "key", d.Key, "err", d.Err)
+	}
+	t.number(unread, own, source)
 	relied := func(lease time.Time) bool { return policy.Reusable(lease, t.now) }
 	return t.openIndex(ctx, key, refs, journal, relied, t.now)
 }
@@ -179,12 +184,12 @@ func (t *target) compareClocks(ctx context.Context, now time.Time) error {
 }
 
 // number chooses the sequence number of the next record: above every record that is
-// trusted, and at a place that is free. What cannot be trusted may be a record that
-// was damaged, or something that somebody put there to use the numbers up, so it
-// only counts where it is near. So do the numbers of notes, which outlive the records
-// that they are about.
-func (t *target) number(bad []manifest.Damaged, source string) {
-	const near = 1000 // that many records were never damaged in a row
+// trusted, above those that have lapsed and of which a lease record or a note still
+// speaks, lest that be taken for what is said of the new one, and at a place that is
+// free. What cannot be trusted may be a record that was damaged, or something that
+// somebody put there to use the numbers up, so it only counts where it is near.
+func (t *target) number(bad []manifest.Damaged, own []manifest.LeaseRecord, source string) {
+	const near = 1000 // that many records were never damaged, or lapsed, in a row
 	highest := uint64(0)
 	for _, r := range t.refs {
 		highest = max(highest, r.Record.Seq)
@@ -196,17 +201,22 @@ func (t *target) number(bad []manifest.Damaged, source string) {
 		}
 	}
 	t.nextSeq = highest + 1
-	count := func(seq uint64) {
+	above := func(seq uint64) {
 		if seq > highest && seq-highest <= near {
 			t.nextSeq = max(t.nextSeq, seq+1)
 		}
 	}
 	for seq := range taken {
-		count(seq)
+		above(seq)
+	}
+	for _, rec := range own {
+		for _, s := range rec.Snapshots {
+			above(s.Seq)
+		}
 	}
 	for _, n := range t.notes {
 		for _, seq := range n.Snapshots {
-			count(seq)
+			above(seq)
 		}
 	}
 	for taken[t.nextSeq] {
@@ -215,12 +225,16 @@ func (t *target) number(bad []manifest.Damaged, source string) {
 }
 
 // readLeases learns until when every pack and segment is kept at least, from the
-// records, which promise their own expiry, and the lease records.
-func (t *target) readLeases(ctx context.Context, refs []manifest.Ref, source string) error {
-	t.kept, t.versions = make(map[pack.Name]time.Time), make(map[pack.Name]providers.Version)
+// records, which promise their own expiry, and the lease records. It returns those of
+// this source.
+func (t *target) readLeases(ctx context.Context, refs []manifest.Ref, source string) (own []manifest.LeaseRecord, err error) {
+	t.kept, t.told, t.versions = make(map[pack.Name]time.Time), make(map[pack.Name]time.Time), make(map[pack.Name]providers.Version)
 	raise := func(n pack.Name, until time.Time) {
 		if until.After(t.kept[n]) {
 			t.kept[n] = until
+		}
+		if o := t.present[n]; until.After(t.told[n]) && (o.Lease.IsZero() || !until.After(o.Lease)) {
+			t.told[n] = until
 		}
 	}
 	sources := []string{source}
@@ -238,11 +252,10 @@ func (t *target) readLeases(ctx context.Context, refs []manifest.Ref, source str
 			sources = append(sources, r.Record.Source)
 		}
 	}
-	t.until = make(map[uint64]time.Time)
 	for _, s := range sources {
 		recs, _, bad, err := manifest.ReadLeases(ctx, t.store, t.trust, s, "")
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, d := range bad {
 			t.log.Warn("lease record cannot be read", "store", t.name, "key", d.Key, "err", d.Err)
@@ -253,22 +266,17 @@ func (t *target) readLeases(ctx context.Context, refs []manifest.Ref, source str
 			}
 		}
 		if s == source {
-			for seq, sn := range manifest.Latest(recs) {
-				t.until[seq] = sn.Until.Time
-			}
+			own = recs
 		}
 	}
-	return nil
+	t.believeStore(own)
+	return own, nil
 }
 
 // openIndex loads the segments of the newest snapshot of each source and sets them
 // against what the store really lists, so that an object that is gone is stored
 // again tonight, while the practice still has its bytes.
 func (t *target) openIndex(ctx context.Context, key *seal.UploadKey, refs []manifest.Ref, journal []*pack.Segment, relied func(lease time.Time) bool, now time.Time) error {
-	if err := t.list(ctx); err != nil {
-		return err
-	}
-	t.believeStore()
 	opener, err := key.IndexOpener()
 	if err != nil {
 		return err
@@ -356,8 +364,9 @@ func (t *target) list(ctx context.Context) error {
 // believeStore corrects what the lease records say by what the store shows: what is
 // gone is not kept, and a lease that the store itself tells is true. Whoever has a
 // PC's key can sign that everything is kept for years; if that were believed, nothing
-// would ever be raised again.
-func (t *target) believeStore() {
+// would ever be raised again. What a record says of a snapshot and the store belies
+// is no lease that another run need not write down.
+func (t *target) believeStore(own []manifest.LeaseRecord) {
 	for n, kept := range t.kept {
 		o, ok := t.present[n]
 		switch {
@@ -367,20 +376,30 @@ func (t *target) believeStore() {
 			t.kept[n] = o.Lease
 		}
 	}
+	said := make(map[uint64][]time.Time)
+	for _, rec := range own {
+		for _, s := range rec.Snapshots {
+			said[s.Seq] = append(said[s.Seq], s.Until.Time)
+		}
+	}
+	t.until, t.lasts = make(map[uint64]time.Time), make(map[uint64]time.Time)
 	for _, ref := range t.refs {
-		until, ok := t.until[ref.Record.Seq]
-		if !ok {
+		seq := ref.Record.Seq
+		if said[seq] == nil {
 			continue
 		}
+		most, none := ref.Lease, ref.Lease.IsZero()
 		for _, o := range manifest.Needs(ref) {
-			if kept := t.kept[o.Pin().Name]; kept.Before(until) {
-				until = kept
+			if kept := t.kept[o.Pin().Name]; none || kept.Before(most) {
+				most, none = kept, false
 			}
 		}
-		if !ref.Lease.IsZero() && ref.Lease.Before(until) {
-			until = ref.Lease
+		for _, until := range said[seq] {
+			if !until.After(most) && until.After(t.until[seq]) {
+				t.until[seq] = until
+			}
+			t.lasts[seq] = later(t.lasts[seq], earlier(until, most))
 		}
-		t.until[ref.Record.Seq] = until
 	}
 }
 

@@ -35,7 +35,7 @@ func (w *world) apply(e event, p *pc, nights *[]night) {
 		p.offline, *nights = w.day+days, nil
 	case "clock":
 		if p.clock == 0 {
-			p.clock = []time.Duration{-40 * time.Minute, -20 * time.Hour, 3 * time.Hour, 40 * day, 800 * day}[r.IntN(5)]
+			p.clock = clockOff(r)
 		} else {
 			p.clock = 0
 		}
@@ -49,6 +49,9 @@ func (w *world) apply(e event, p *pc, nights *[]night) {
 	case "thief":
 		w.thief.visit(p, r)
 	case "lost":
+		for _, b := range w.boxes {
+			b.near[p.number].docs = nil
+		}
 		must(os.RemoveAll(p.state))
 		must(os.MkdirAll(p.state, 0o700))
 	case "image":
@@ -67,6 +70,15 @@ func (w *world) apply(e event, p *pc, nights *[]night) {
 	if n != nil && e.kind == "twice" {
 		*nights = append(*nights, night{})
 	}
+}
+
+// clockOff draws by how much a PC's clock is wrong.
+func clockOff(r *rand.Rand) time.Duration {
+	off := []time.Duration{-40 * time.Minute, -20 * time.Hour, 3 * time.Hour, 40 * day, 800 * day}[r.IntN(5)]
+	if r.IntN(3) == 0 {
+		off = []time.Duration{-6 * day, -25 * day, -400 * day, 10 * day}[r.IntN(4)]
+	}
+	return off
 }
 
 // disturb notes that whatever fails tonight has a reason.
@@ -198,12 +210,11 @@ func (w *world) lose(r *rand.Rand) {
 	key := packs[r.IntN(len(packs))]
 	w.harm(b, key)
 	b.mem.Lose(key)
-	b.writes++
+	b.wrote(key)
 	w.note("store %s loses %.14s", b.name, key)
 }
 
 func (w *world) harm(b *box, key string) {
-	w.harmed = true
 	for _, s := range b.ledger.snaps {
 		for _, p := range s.pins {
 			s.harmed = s.harmed || p.key == key

@@ -1,14 +1,17 @@
 package simtest_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 	"testing/synctest"
 	"time"
 
+	"offsite/manifest"
 	"offsite/providers"
 	"offsite/providers/mem"
 	"offsite/providers/providertest"
@@ -114,11 +117,64 @@ func text(s string) (h uint64) {
 type box struct {
 	name      string
 	kind      storeKind
-	mem       *mem.Mem
+	mem       *shelf
 	ledger    *ledger
-	down      bool // an outage
-	downUntil int  // its last day
-	writes    int  // changes so far, whoever made them
+	down      bool      // an outage
+	downUntil int       // its last day
+	writes    int       // changes so far, whoever made them
+	records   int       // records that went so far
+	touched   []string  // keys that may have changed since the ledger looked
+	managed   int       // changes up to which the lease manager has looked
+	near      [3]nearby // what each PC, and whoever removes, keeps copies of
+}
+
+// wrote notes that somebody may have changed the objects at keys.
+func (b *box) wrote(keys ...string) {
+	b.writes += len(keys)
+	b.touched = append(b.touched, keys...)
+}
+
+// lost notes that objects went, whoever removed them.
+func (b *box) lost(keys ...string) {
+	for _, key := range keys {
+		if strings.HasPrefix(key, manifest.RecordPrefix) {
+			b.records++
+		}
+	}
+}
+
+// nearby holds copies of small objects that never change, as the program keeps them
+// on a PC.
+type nearby struct {
+	shelf *shelf
+	docs  map[place][]byte
+}
+
+type place struct {
+	key     string
+	version providers.Version
+}
+
+func (n *nearby) Get(key string, v providers.Version) ([]byte, bool) {
+	data, ok := n.docs[place{key, v}]
+	return data, ok
+}
+
+func (n *nearby) Put(key string, v providers.Version, data []byte) {
+	if n.docs == nil {
+		n.docs = make(map[place][]byte)
+	}
+	at := place{key, v}
+	n.docs[at] = n.shelf.one(at, data)
+}
+
+// trim forgets the copies of what is gone.
+func (n *nearby) trim(l *ledger) {
+	for at := range n.docs {
+		if o, ok := l.objects[at.key]; !ok || o.Version != at.version {
+			delete(n.docs, at)
+		}
+	}
 }
 
 type storeKind uint8
@@ -140,8 +196,8 @@ type port struct {
 }
 
 // open returns the Store of one run of an actor. It has the abilities that the
-// actor's credential has in this kind of store.
-func (b *box) open(g *gate, a *actor, rules ...providertest.Rule) *providers.Store {
+// actor's credential has in this kind of store, and the copies that near holds.
+func (b *box) open(g *gate, a *actor, near *nearby, rules ...providertest.Rule) *providers.Store {
 	driver := providers.Driver(b.mem)
 	if b.kind == records {
 		driver = leaseless{b.mem}
@@ -150,15 +206,47 @@ func (b *box) open(g *gate, a *actor, rules ...providertest.Rule) *providers.Sto
 		driver = providertest.NewFaulty(driver, rules...).Driver()
 	}
 	p := port{b, g, a, driver}
-	opt := providers.Options{Seed: text(a.name)}
+	opt := providers.Options{Seed: text(a.name), Cache: near, Near: manifest.Near}
 	if b.kind == native {
 		return providers.NewStore(leasingPort{p}, opt)
 	}
 	return providers.NewStore(p, opt)
 }
 
+// shelf is the model store, of which equal answers stand in memory once: whoever
+// reads a document that was read before gets it from the same place.
+type shelf struct {
+	*mem.Mem
+	docs map[place][]byte
+}
+
+func (s *shelf) Get(ctx context.Context, key string, v providers.Version, off, n int64) ([]byte, error) {
+	data, err := s.Mem.Get(ctx, key, v, off, n)
+	if err != nil || off != 0 || n >= 0 || !manifest.Near(key) {
+		return data, err
+	}
+	return s.one(place{key, v}, data), nil
+}
+
+// one returns data from the place in memory where it stands already, if it does.
+func (s *shelf) one(at place, data []byte) []byte {
+	if old, ok := s.docs[at]; ok && bytes.Equal(old, data) {
+		return old
+	}
+	if len(s.docs) > 2000 {
+		clear(s.docs)
+	}
+	s.docs[at] = data
+	return data
+}
+
+// reader is the store as somebody sees it who only reads, and waits for nobody.
+func (b *box) reader() *providers.Store {
+	return providers.NewStore(b.mem, providers.Options{Cache: &b.near[2], Near: manifest.Near})
+}
+
 // leaseless is the model store without leases: none is kept, none is told.
-type leaseless struct{ m *mem.Mem }
+type leaseless struct{ m *shelf }
 
 func (l leaseless) Put(ctx context.Context, key string, data []byte, opt providers.PutOptions) (providers.Version, error) {
 	opt.Lease = time.Time{}
@@ -193,7 +281,7 @@ func (p port) call(op, key string, apply func() error) error {
 		return dead
 	}
 	if op == "put" || op == "raise" {
-		p.box.writes++
+		p.box.wrote(key)
 	}
 	err := apply()
 	if p.actor.after(op, key) {

@@ -24,8 +24,9 @@ type ledger struct {
 	foreign map[string]bool      // objects that the thief wrote, by id; they promise nothing
 	void    map[string]bool      // records of the thief that no enrolled PC signed
 	objects map[string]providers.Object
-	read    int // changes of the store that were read, and audited, so far
-	audited int
+	sum     *leaseDoc // of all lease records; nil: to be added up anew
+	forgot  int       // lease records that lapsed since sum was added up
+	audited int       // changes of the store that were audited so far
 }
 
 // snap is one committed snapshot.
@@ -34,7 +35,7 @@ type snap struct {
 	seq         uint64
 	date        retention.Date
 	revision    int
-	at          time.Time // when it was committed, by the store's clock
+	at          time.Time // when the run that committed it began, by the store's clock
 	clean       bool
 	expiry      time.Time
 	size        int64
@@ -58,6 +59,7 @@ type leaseDoc struct {
 	objects map[string]time.Time // by name
 	snaps   map[string]time.Time // by record key
 	foreign bool                 // the thief signed it
+	latest  time.Time            // of all these times
 }
 
 // id tells an object from another one that stood at its key before.
@@ -69,18 +71,28 @@ func newLedger(b *box) *ledger {
 
 // absorb reads what is new in the store. It returns the new snapshots.
 func (l *ledger) absorb(now time.Time) (fresh []*snap, err error) {
-	if l.read == l.box.writes && l.objects != nil {
-		return nil, nil
+	touched := l.box.touched
+	if l.objects == nil {
+		l.objects = make(map[string]providers.Object)
+		for _, o := range l.box.mem.Objects() {
+			touched = append(touched, o.Key)
+		}
 	}
-	l.read = l.box.writes
-	l.objects = make(map[string]providers.Object, len(l.objects))
+	l.box.touched = nil
+	slices.Sort(touched)
+	ctx := context.Background()
 	read := func(key string) []byte {
-		b, err := l.box.mem.Get(context.Background(), key, "", 0, -1)
+		b, err := l.box.mem.Get(ctx, key, "", 0, -1)
 		must(err)
 		return b
 	}
-	for _, o := range l.box.mem.Objects() {
-		l.objects[o.Key] = o
+	for _, key := range slices.Compact(touched) {
+		o, err := l.box.mem.Stat(ctx, key, "")
+		if err != nil {
+			l.gone(key, now)
+			continue
+		}
+		l.objects[key] = o
 		switch {
 		case strings.HasPrefix(o.Key, "r/s/") && l.byKey[id(o)] == nil && !l.void[id(o)]:
 			s, err := readSnap(o, read(o.Key), now)
@@ -99,17 +111,25 @@ func (l *ledger) absorb(now time.Time) (fresh []*snap, err error) {
 			if err == nil {
 				d.foreign = l.foreign[id(o)]
 				l.leases[o.Key] = d
+				l.add(d)
 			} else if !l.foreign[id(o)] {
 				return nil, fmt.Errorf("store %s: %s: %w", l.box.name, o.Key, err)
 			}
 		}
 	}
-	for key := range l.leases {
-		if _, ok := l.objects[key]; !ok {
-			delete(l.leases, key)
+	return fresh, nil
+}
+
+// gone forgets an object that stands there no more. What a lease record said of the
+// past binds nobody, so the sum of all is added up anew only once in a while.
+func (l *ledger) gone(key string, now time.Time) {
+	delete(l.objects, key)
+	if d := l.leases[key]; d != nil {
+		delete(l.leases, key)
+		if l.forgot++; l.forgot > 100 || !d.latest.Before(now) {
+			l.sum = nil
 		}
 	}
-	return fresh, nil
 }
 
 // readSnap reads a record without asking who signed it.
@@ -193,10 +213,12 @@ func readLeaseDoc(data []byte) (*leaseDoc, error) {
 	for _, o := range doc.Payload.Objects {
 		name, _, _ := strings.Cut(o.Pin, " ")
 		d.objects[name] = later(d.objects[name], o.Until)
+		d.latest = later(d.latest, o.Until)
 	}
 	for _, s := range doc.Payload.Snapshots {
 		key := fmt.Sprintf("r/s/%s/%08d", doc.Payload.Source, s.Seq)
 		d.snaps[key] = later(d.snaps[key], s.Until)
+		d.latest = later(d.latest, s.Until)
 	}
 	return d, nil
 }
@@ -211,22 +233,28 @@ func later(a, b time.Time) time.Time {
 // promises adds up what all lease records say. What the thief signed binds nobody,
 // but where nothing else keeps an object, it does keep it.
 func (l *ledger) promises() *leaseDoc {
-	all := newLeaseDoc()
-	for _, d := range l.leases {
-		if d.foreign && l.box.kind == native {
-			continue
-		}
-		for n, t := range d.objects {
-			all.objects[n] = later(all.objects[n], t)
-		}
-		if d.foreign {
-			continue
-		}
-		for k, t := range d.snaps {
-			all.snaps[k] = later(all.snaps[k], t)
+	if l.sum == nil {
+		l.sum, l.forgot = newLeaseDoc(), 0
+		for _, d := range l.leases {
+			l.add(d)
 		}
 	}
-	return all
+	return l.sum
+}
+
+func (l *ledger) add(d *leaseDoc) {
+	if l.sum == nil || d.foreign && l.box.kind == native {
+		return
+	}
+	for n, t := range d.objects {
+		l.sum.objects[n] = later(l.sum.objects[n], t)
+	}
+	if d.foreign {
+		return
+	}
+	for k, t := range d.snaps {
+		l.sum.snaps[k] = later(l.sum.snaps[k], t)
+	}
 }
 
 // until is how long a snapshot must be kept: as promised in the store, or as the
@@ -284,10 +312,13 @@ func (l *ledger) audit(now time.Time) []string {
 }
 
 func (s *snap) because(until time.Time) string {
-	if s.owed.Equal(until) {
+	switch {
+	case s.owed.Equal(until):
 		return " (" + s.why + ")"
+	case s.expiry.Equal(until):
+		return " (so the record says)"
 	}
-	return ""
+	return " (so a lease record says)"
 }
 
 // object says what is wrong with one object that a snapshot needs.
@@ -318,6 +349,12 @@ func (l *ledger) lapse(now time.Time) {
 	for _, s := range l.snaps {
 		s.lapsed = s.lapsed || s.until(promised).Before(now)
 	}
+}
+
+// harmed says whether anybody still looks after a snapshot that something was taken
+// away from.
+func (l *ledger) harmed() bool {
+	return slices.ContainsFunc(l.snaps, func(s *snap) bool { return s.harmed && l.present(s) })
 }
 
 // visible returns the snapshots of a source that stand in the store.

@@ -51,7 +51,7 @@ func (o oracle) afterRun(all []*snap, now time.Time) {
 			o.periods(c, good, all[0].date, today, now)
 		}
 	}
-	o.suspect(all, good, now)
+	o.suspect(all, good, today, now)
 }
 
 func (o oracle) days(good []*snap, today retention.Date, now time.Time) {
@@ -87,9 +87,9 @@ func monday(d retention.Date) retention.Date {
 	return d.AddDays(-(int(d.Weekday()) + 6) % 7)
 }
 
-func (o oracle) suspect(all, good []*snap, now time.Time) {
+func (o oracle) suspect(all, good []*snap, today retention.Date, now time.Time) {
 	for i, s := range all {
-		if s.clean {
+		if s.clean || s.date.After(today.AddDays(1)) {
 			continue
 		}
 		until := o.cal.End(s.date).Add(o.policy.Weekly)

@@ -73,6 +73,7 @@ func newPolicy(r *rand.Rand) retention.Policy {
 
 // pc is one PC of the practice: its keys, its source, its local state.
 type pc struct {
+	number  int
 	name    string
 	key     *seal.UploadKey
 	id      string // of the source
@@ -84,11 +85,13 @@ type pc struct {
 	offline int // days from which it runs again
 	opened  int // open days so far
 	files   []string
+	hides   bool // some of them are away
 	made    int
 
 	actor    *actor
 	afterRun func()        // what a crash leaves behind a run that went through
-	before   simtest.State // what the source was when the last run began
+	began    time.Time     // when its last run began
+	before   simtest.State // what the source was then
 	incident bool          // something befell this PC or its store tonight
 }
 
@@ -185,6 +188,7 @@ func (p *pc) work(seed uint64, now time.Time, changes int) error {
 
 // hide takes all files but so many away; show brings them back.
 func (p *pc) hide(keep int) error {
+	p.hides = true
 	for _, f := range p.files[min(keep, len(p.files)):] {
 		if err := os.Rename(p.path(f), filepath.Join(p.hidden, f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -194,6 +198,10 @@ func (p *pc) hide(keep int) error {
 }
 
 func (p *pc) show() error {
+	if !p.hides {
+		return nil
+	}
+	p.hides = false
 	away, err := os.ReadDir(p.hidden)
 	if err != nil {
 		return err

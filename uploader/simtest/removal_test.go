@@ -47,7 +47,11 @@ func (w *world) removal() *actor {
 				w.gate.enter(a.name, "lapse", b.name)
 				gone := b.mem.Lapse(manifest.Removable)
 				w.stats.removed += len(gone)
-				b.writes += len(gone)
+				if b.managed == b.writes {
+					b.managed += len(gone) // what went needs no lease
+				}
+				b.wrote(gone...)
+				b.lost(gone...)
 				w.note("store %s: %d objects lapsed", b.name, len(gone))
 			}
 		}
@@ -66,13 +70,13 @@ func (w *world) sweep(a *actor, b *box) {
 		return
 	}
 	p, ctx := w.pcs[0], context.Background()
-	store := b.open(w.gate, a)
+	store := b.open(w.gate, a, &b.near[2])
 	now, err := keep.Now(w.now(), w.now().Add(p.clock))
 	if err != nil {
 		w.note("store %s: sweep: %v", b.name, err)
 		return
 	}
-	trust := w.trust(providers.NewStore(b.mem, providers.Options{}))
+	trust := w.trust(b.reader())
 	e, err := keep.Read(ctx, store, trust, keep.Options{})
 	must(err)
 	var known []string
@@ -108,7 +112,8 @@ type remover struct {
 func (r remover) Remove(_ context.Context, key string, _ providers.Version) error {
 	r.w.gate.enter(r.a.name, "remove", r.b.name+" "+key)
 	r.b.mem.Lose(key)
-	r.b.writes++
+	r.b.wrote(key)
+	r.b.lost(key)
 	return nil
 }
 
@@ -126,13 +131,18 @@ const maxManaged = 10 * 366 * day
 // manage is the program's own lease manager: it raises what the signed records ask
 // for, and holds no key but the owner's public one.
 func (w *world) manage(a *actor, b *box) {
-	ctx := context.Background()
-	store := providers.NewStore(leasingPort{port{b, w.gate, a, b.mem}}, providers.Options{})
+	if b.managed == b.writes {
+		return // nothing was written since: nobody asks for more
+	}
+	ctx, seen := context.Background(), b.writes
+	store := providers.NewStore(leasingPort{port{b, w.gate, a, b.mem}}, providers.Options{Cache: &b.near[2], Near: manifest.Near})
 	e, err := keep.Read(ctx, store, w.trust(store), keep.Options{Longest: maxManaged})
 	must(err)
-	_, err = keep.Manage(ctx, store, e.Raises(w.now(), w.policy.Lease, func(keep.Place) time.Time { return time.Time{} }))
-	if err != nil && !w.harmed {
+	done, err := keep.Manage(ctx, store, e.Raises(w.now(), w.policy.Lease, func(keep.Place) time.Time { return time.Time{} }))
+	if err != nil {
 		w.note("store %s: lease manager: %v", b.name, err)
+	} else {
+		b.managed = seen + len(done.Raised)
 	}
 }
 
@@ -145,7 +155,7 @@ func (w *world) restoreOne(arg uint64) {
 			continue
 		}
 		ctx := context.Background()
-		store := providers.NewStore(b.mem, providers.Options{})
+		store := b.reader()
 		to := filepath.Join(w.root, "restored")
 		must(os.RemoveAll(to))
 		err := func() error {

@@ -40,9 +40,13 @@ func TestNamedScenarios(t *testing.T) {
 	}
 	ahead := uint64(1)
 	for ; ; ahead++ { // the clock that is more than two years ahead
-		if []int{0, 0, 0, 0, 1}[drawn(ahead).IntN(5)] == 1 {
+		if clockOff(drawn(ahead)) > 365*day {
 			break
 		}
+	}
+	behind := uint64(1)
+	for clockOff(drawn(behind)) > -20*day {
+		behind++
 	}
 	scenarios := []struct {
 		name   string
@@ -64,6 +68,7 @@ func TestNamedScenarios(t *testing.T) {
 		{"days offline, then a backlog", []event{{10, "silence", 0, 1}, {24, "catchup", 0, 1}, {25, "catchup", 0, 2}, {26, "catchup", 0, 3}, {27, "catchup", 0, 4}}},
 		{"a PC set back to an older image", []event{{30, "image", 0, 1}, {45, "image", 0, 1}, {46, "lost", 1, 1}}},
 		{"a clock years ahead while it sweeps", []event{{20, "clock", 0, ahead}, {50, "clock", 0, ahead}}},
+		{"a clock weeks behind", []event{{20, "clock", 0, behind}, {50, "clock", 0, behind}}},
 		{"a fortnight of suspect days", daily("suspect", 14, 40, 1)},
 		{"the rules change", []event{{15, "policy", 0, 4}, {30, "policy", 0, 9}, {40, "policy", 0, 77}}},
 		{"a thief every day", func() (e []event) {

@@ -100,12 +100,10 @@ func parseScript(text string) (s script, err error) {
 	return s, nil
 }
 
-// maxReduce is how often a failing script is tried while it is reduced.
-const maxReduce = 150
-
 // reduce drops what is not needed for a failure: days at the end, then events, in
-// halves first and one by one at last. fails says whether a script still fails.
-func (s script) reduce(fails func(script) (day int, failed bool)) script {
+// halves first and one by one at last. fails says whether a script still fails; it is
+// asked so many times at most.
+func (s script) reduce(most int, fails func(script) (day int, failed bool)) script {
 	try := func(c script) bool {
 		day, failed := fails(c)
 		if failed {
@@ -119,7 +117,7 @@ func (s script) reduce(fails func(script) (day int, failed bool)) script {
 	}
 	runs := 0
 	for n := max(1, len(s.events)/2); n > 0; n /= 2 {
-		for at := 0; at < len(s.events) && runs < maxReduce; runs++ {
+		for at := 0; at < len(s.events) && runs < most; runs++ {
 			c := s
 			c.events = slices.Concat(s.events[:at], s.events[min(at+n, len(s.events)):])
 			if !try(c) {

@@ -42,22 +42,22 @@ func (t *thief) visit(p *pc, r *rand.Rand) {
 	what := r.IntN(8)
 	w.note("the thief of %s's key: %d", p.name, what)
 	t.act(what, b, p, r)
-	b.writes++
+	for _, o := range was { // any of them may have been raised
+		b.wrote(o.Key)
+	}
 	before := make(map[string]bool, len(was))
 	for _, o := range was {
 		before[o.Key] = true
 	}
 	for _, o := range b.mem.Objects() {
 		if !before[o.Key] {
+			b.wrote(o.Key)
 			t.keys[b.name+" "+o.Key] = true
 			b.ledger.foreign[id(o)] = true
 			b.ledger.void[id(o)] = what == 3
 		}
 	}
 	w.absorb(b)
-	if b.kind == managed && what == 5 {
-		w.harmed = true
-	}
 }
 
 func (t *thief) act(what int, b *box, p *pc, r *rand.Rand) {

@@ -45,7 +45,6 @@ type world struct {
 	day     int
 	today   retention.Date
 	lazy    int // day until which nothing is removed
-	harmed  bool
 	wrong   []string
 	diary   []string // the last things that happened
 	stats   stats
@@ -121,17 +120,21 @@ func newWorld(s script, root string, keys *keyring) *world {
 	w.thief = &thief{world: w}
 	for i, kind := range h.kinds {
 		b := &box{name: fmt.Sprintf("store%d", i), kind: kind}
-		b.mem = mem.New(mem.Options{Now: w.now, Report: func(text string) {
-			if !w.thief.busy && !w.clockWrong() {
+		b.mem = &shelf{docs: make(map[place][]byte)}
+		b.mem.Mem = mem.New(mem.Options{Now: w.now, Report: func(text string) {
+			if !w.thief.busy {
 				w.fail("store %s: %s", b.name, text)
 			}
 		}})
+		for i := range b.near {
+			b.near[i].shelf = b.mem
+		}
 		b.ledger = newLedger(b)
 		w.found(b, keys)
 		w.boxes = append(w.boxes, b)
 	}
 	for i, key := range keys.pcs {
-		p := &pc{name: fmt.Sprintf("pc%d", i), key: key, id: fmt.Sprintf("%016x", i+1)}
+		p := &pc{number: i, name: fmt.Sprintf("pc%d", i), key: key, id: fmt.Sprintf("%016x", i+1)}
 		for at, folder := range map[*string]string{&p.source: "source", &p.state: "state", &p.old: "old", &p.hidden: "hidden"} {
 			*at = filepath.Join(root, p.name, folder)
 			must(os.MkdirAll(*at, 0o700))
@@ -142,11 +145,6 @@ func newWorld(s script, root string, keys *keyring) *world {
 		w.pcs = append(w.pcs, p)
 	}
 	return w
-}
-
-// clockWrong says whether a PC's clock is far enough off for leases to look odd.
-func (w *world) clockWrong() bool {
-	return slices.ContainsFunc(w.pcs, func(p *pc) bool { return p.clock != 0 })
 }
 
 // keyring holds the keys of a practice.
@@ -191,6 +189,7 @@ type night struct {
 	readAll bool
 	suspect bool
 	onWrite func(op, key string)
+	records []int // that had gone from each store when it began
 }
 
 // begin starts a run of a PC. It returns nil if there is no backup to store.
@@ -220,7 +219,8 @@ func (w *world) begin(p *pc, n night) *actor {
 		p.actor = nil
 		return nil
 	}
-	now := w.now().Add(p.clock)
+	p.began = w.now()
+	now := p.began.Add(p.clock)
 	cfg := uploader.Config{Key: p.key, Source: p.id, State: p.state, Calendar: w.cal, Policy: w.policy, Date: n.date, ReadAll: n.readAll,
 		Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler), Workers: 1}
 	for i, b := range w.boxes {
@@ -228,11 +228,12 @@ func (w *world) begin(p *pc, n night) *actor {
 		if n.rules != nil {
 			rules = n.rules[i]
 		}
-		cfg.Stores = append(cfg.Stores, uploader.Target{Name: b.name, Store: b.open(w.gate, a, rules...)})
+		cfg.Stores = append(cfg.Stores, uploader.Target{Name: b.name, Store: b.open(w.gate, a, &b.near[p.number], rules...)})
 	}
 	for _, b := range w.boxes {
 		w.absorb(b)
 		b.ledger.lapse(w.now())
+		n.records = append(n.records, b.records)
 	}
 	w.stats.runs++
 	go func() {
@@ -249,7 +250,8 @@ func (w *world) begin(p *pc, n night) *actor {
 
 // conclude judges what a run said of itself.
 func (w *world) conclude(p *pc, n night, res uploader.Result, err error) {
-	if err != nil && !errors.Is(err, uploader.ErrNothingNew) && !p.incident && !w.harmed {
+	harmed := slices.ContainsFunc(w.boxes, func(b *box) bool { return b.ledger.harmed() })
+	if err != nil && !errors.Is(err, uploader.ErrNothingNew) && !p.incident && !harmed {
 		w.fail("I5 %s: a run that nothing disturbed failed: %v", p.name, err)
 	}
 	p.actor = nil
@@ -257,7 +259,7 @@ func (w *world) conclude(p *pc, n night, res uploader.Result, err error) {
 		b := w.boxes[i]
 		clean := s.Err == nil && (err == nil || errors.Is(err, uploader.ErrNothingNew))
 		w.note("%s: %s: date %v, committed %q, %d packs, %d raised, error %v", p.name, b.name, res.Date, s.Ref.Key, s.Packs, s.Raised, errors.Join(err, s.Err))
-		if s.Err != nil && !p.incident && !w.harmed {
+		if s.Err != nil && !p.incident && !harmed {
 			w.fail("I5 %s: store %s: nothing disturbed it, and yet: %v", p.name, b.name, s.Err)
 		}
 		if clean && s.Ref.Key != "" {
@@ -267,9 +269,11 @@ func (w *world) conclude(p *pc, n night, res uploader.Result, err error) {
 		if clean && s.Ref.Key != "" && b.ledger.objects[s.Ref.Key].Key == "" {
 			w.fail("I4 %s: store %s: %s is reported as committed and does not exist", p.name, b.name, s.Ref.Key)
 		}
-		if p.clock == 0 && !w.lapsing && (clean || w.harmed && !p.incident && s.Ref.Key != "") {
+		// A run by a clock that is ahead plans for another day; one that is behind is put
+		// right by the store. A record that went meanwhile was perhaps raised in vain.
+		if p.clock <= 0 && b.records == n.records[i] && (clean || harmed && !p.incident && s.Ref.Key != "") {
 			b.ledger.audited = -1
-			oracle{w.cal, w.policy}.afterRun(b.ledger.visible(p.id, w.now()), w.now())
+			oracle{w.cal, w.policy}.afterRun(b.ledger.visible(p.id, w.now()), p.began)
 		}
 	}
 }
@@ -287,6 +291,7 @@ func (w *world) absorb(b *box) {
 			continue
 		}
 		i := slices.IndexFunc(w.pcs, func(p *pc) bool { return p.id == s.source })
+		s.at = w.pcs[i].began
 		w.checker.Expect(b.name, s.key, w.pcs[i].before)
 		w.prove(b, s)
 	}
@@ -393,12 +398,17 @@ func (w *world) oneDay(today []event) {
 			w.restoreOne(e.arg)
 		}
 	}
-	if w.day%7 == 0 {
+	if w.day%28 == 0 {
 		w.proveOne(mix(w.script.seed, uint64(w.day), 19))
 	}
 	w.audit()
 	for _, b := range w.boxes {
 		b.down = b.down && w.day < b.downUntil
+		for i := range b.near {
+			if w.day%32 == 0 {
+				b.near[i].trim(b.ledger)
+			}
+		}
 	}
 	w.sleepUntil(w.at(36, 0))
 }
