@@ -186,7 +186,7 @@ func TestManyYears(t *testing.T) {
 	for i := range n {
 		wg.Go(func() {
 			out, err := run(t, bin, "", "-test.run", "^TestYears$", "-test.v", "-test.timeout", "2h", "-sim.years", fmt.Sprint(*manyFlag/float64(n)),
-				"-sim.seed", fmt.Sprint(i+1), "-sim.step", fmt.Sprint(n))
+				"-sim.seed", fmt.Sprint(*seedFlag+uint64(i)), "-sim.step", fmt.Sprint(n))
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {

@@ -142,7 +142,7 @@ func (w *world) manage(a *actor, b *box) {
 	if err != nil {
 		w.note("store %s: lease manager: %v", b.name, err)
 	} else {
-		b.managed = seen + len(done.Raised)
+		b.managed = seen + len(done.Raised) + len(done.Missing) // but what it asked for itself
 	}
 }
 
