@@ -147,7 +147,8 @@ func (b *box) lost(keys ...string) {
 // on a PC.
 type nearby struct {
 	shelf *shelf
-	docs  map[place][]byte
+	mu    sync.Mutex
+	docs  map[place][]byte // guarded by mu
 }
 
 type place struct {
@@ -156,20 +157,27 @@ type place struct {
 }
 
 func (n *nearby) Get(key string, v providers.Version) ([]byte, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	data, ok := n.docs[place{key, v}]
 	return data, ok
 }
 
 func (n *nearby) Put(key string, v providers.Version, data []byte) {
+	at := place{key, v}
+	data = n.shelf.one(at, data)
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if n.docs == nil {
 		n.docs = make(map[place][]byte)
 	}
-	at := place{key, v}
-	n.docs[at] = n.shelf.one(at, data)
+	n.docs[at] = data
 }
 
 // trim forgets the copies of what is gone.
 func (n *nearby) trim(l *ledger) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	for at := range n.docs {
 		if o, ok := l.objects[at.key]; !ok || o.Version != at.version {
 			delete(n.docs, at)
@@ -217,7 +225,8 @@ func (b *box) open(g *gate, a *actor, near *nearby, rules ...providertest.Rule) 
 // reads a document that was read before gets it from the same place.
 type shelf struct {
 	*mem.Mem
-	docs map[place][]byte
+	mu   sync.Mutex
+	docs map[place][]byte // guarded by mu
 }
 
 func (s *shelf) Get(ctx context.Context, key string, v providers.Version, off, n int64) ([]byte, error) {
@@ -230,6 +239,8 @@ func (s *shelf) Get(ctx context.Context, key string, v providers.Version, off, n
 
 // one returns data from the place in memory where it stands already, if it does.
 func (s *shelf) one(at place, data []byte) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if old, ok := s.docs[at]; ok && bytes.Equal(old, data) {
 		return old
 	}
