@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -115,6 +116,58 @@ func TestAnswersThatBreakOff(t *testing.T) {
 	}
 }
 
+// fading is a context whose time is up once it was asked so often.
+type fading struct {
+	context.Context
+	left atomic.Int64
+}
+
+func (f *fading) Err() error {
+	if f.left.Add(-1) < 0 {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// Whenever the time is up, a taken key is taken or in doubt, and a version that is
+// gone is gone or not to be read now; neither is a conflict, which would be final.
+func TestTimeThatEndsBesideAnAnswer(t *testing.T) {
+	f := newFake(t, false, func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, http.StatusPreconditionFailed, "PreconditionFailed")
+	})
+	d := f.open(t, s3.Config{})
+	for what, c := range map[string]struct {
+		do     func(context.Context) error
+		said   error // by the answer
+		unsaid []error
+	}{
+		"create": {func(ctx context.Context) error {
+			_, err := d.Put(ctx, "r/a", []byte("x"), providers.PutOptions{})
+			return err
+		}, providers.ErrExist, []error{providers.ErrInDoubt, providers.ErrBusy}},
+		"read": {func(ctx context.Context) error { _, err := d.Get(ctx, "r/a", "etag:00", 0, -1); return err },
+			providers.ErrNotExist, []error{providers.ErrBusy}},
+	} {
+		for asked := range int64(1000) {
+			ctx := &fading{Context: t.Context()}
+			ctx.left.Store(asked)
+			kind := providers.KindOf(c.do(ctx))
+			if ctx.left.Load() >= 0 { // the time was not up at all
+				if kind != c.said {
+					t.Errorf("%s: %v", what, kind)
+				}
+				break
+			}
+			if kind != c.said && !slices.Contains(c.unsaid, kind) {
+				t.Errorf("%s, asked %d times: %v", what, asked, kind)
+			}
+			if asked == 999 {
+				t.Errorf("%s asks for ever", what)
+			}
+		}
+	}
+}
+
 // badDay is one seeded run after another: a line that breaks, before a service that is
 // moody.
 type badDay struct {
@@ -127,11 +180,14 @@ type badDay struct {
 	cfg  s3.Config // without the bad line
 	bad  s3.Config
 	rand *rand.Rand
+
+	limit time.Duration // for one attempt
 }
 
 const (
 	badLine, badService = 35, 25                 // of 100 connections, and of 100 requests
-	badDayLimit         = 400 * time.Millisecond // for one attempt; some stalls are longer
+	badDayLimit         = 400 * time.Millisecond // for one attempt, at least; some stalls are longer
+	busyLimit           = 20                     // times what a request takes on a good line: the computer may be busy
 )
 
 func newBadDay(t *testing.T) *badDay {
@@ -148,6 +204,13 @@ func (b *badDay) begin(seed uint64, bucket string) {
 	b.cfg = s3.Config{Bucket: bucket, Lock: true, Prefix: "practice", Endpoint: b.url}
 	b.bad = b.cfg
 	b.bad.Endpoint = "http://" + b.line.Address()
+	began := time.Now()
+	_, err := open(b.t, b.bad).Stat(b.t.Context(), "r/absent", "")
+	if !errors.Is(err, providers.ErrNotExist) {
+		b.stop("seed %d: on a good line: %v", seed, err)
+	}
+	b.limit = max(badDayLimit, busyLimit*time.Since(began))
+	b.line.Close()
 	b.service.set(rand.New(rand.NewPCG(seed, 3)))
 	draw := providertest.Draw(seed, badLine)
 	b.line.Set(func(n int) providertest.Plan {
@@ -187,7 +250,7 @@ func (b *badDay) attempts(lease time.Time) map[string]result {
 	d := open(b.t, b.bad)
 	for i := range 2 {
 		key, data := fmt.Sprintf("r/once/%d", i), noise(byte(b.rand.IntN(256)), b.rand.IntN(5000))
-		ctx, cancel := context.WithTimeout(b.t.Context(), badDayLimit)
+		ctx, cancel := context.WithTimeout(b.t.Context(), b.limit)
 		v, err := d.Put(ctx, key, data, providers.PutOptions{Lease: lease})
 		cancel()
 		b.line.Close() // every attempt has a line of its own
@@ -214,7 +277,7 @@ func (b *badDay) again(what string, do func() error) {
 
 // night does through a Store what a run does, and says what must be stored then.
 func (b *badDay) night(lease time.Time) map[string]result {
-	store := providers.NewStore(open(b.t, b.bad), providers.Options{Attempts: 60, WaitBudget: time.Hour, Timeout: badDayLimit, MinRate: 1 << 40,
+	store := providers.NewStore(open(b.t, b.bad), providers.Options{Attempts: 60, WaitBudget: time.Hour, Timeout: b.limit, MinRate: 1 << 40,
 		Sleep: func(ctx context.Context, _ time.Duration) error { b.line.Close(); return ctx.Err() }})
 	want := map[string]result{}
 	const key = "r/p/0"

@@ -233,8 +233,8 @@ func (d *Driver) headError(ctx context.Context, op, key string, v providers.Vers
 func (d *Driver) readError(ctx context.Context, op, key string, v providers.Version, err error) error {
 	wrapped := d.wrap(ctx, op, key, err)
 	var e *providers.Error
-	if v == "" || ctx.Err() != nil || !errors.As(wrapped, &e) {
-		return wrapped
+	if v == "" || !errors.As(wrapped, &e) || e.Status == 0 {
+		return wrapped // without an answer; the time that ends after one changes nothing
 	}
 	switch a := wire.Read(err); {
 	case a.Status == http.StatusPreconditionFailed, a.Code == "InvalidArgument", a.Code == "MethodNotAllowed":

@@ -141,8 +141,8 @@ func (d *Driver) putError(ctx context.Context, key string, err error, replace pr
 	a := wire.Read(err)
 	wrapped := d.wrap(ctx, "put", key, err)
 	var e *providers.Error
-	if ctx.Err() != nil || !errors.As(wrapped, &e) {
-		return wrapped
+	if !errors.As(wrapped, &e) || e.Status == 0 {
+		return wrapped // without an answer; the time that ends after one changes nothing
 	}
 	switch {
 	case a.Status == http.StatusPreconditionFailed && replace == "":
