@@ -46,6 +46,9 @@ func newReader() *reader {
 // kept.
 func (r *reader) judge(ctx context.Context, sets source.Layout, profile verify.Profile, opt verify.Options, history, day string, keep bool) (outcome, error) {
 	set, err := sets.Newest(ctx)
+	if ctx.Err() != nil {
+		return outcome{}, ctx.Err()
+	}
 	if err != nil {
 		return outcome{verdict: verify.Incomplete, findings: []verify.Finding{{Check: "scan"}}}, nil
 	}

@@ -42,6 +42,7 @@ var layouts = [...]layout{
 	{name: "computers", kind: source.Computers, copies: 3, log: "lines"},
 	{name: "chain", kind: source.Chain, packed: "chain", fresh: true},
 	{name: "roots", kind: source.Folder, apart: true, log: "lines"},
+	{name: "unlogged", kind: source.Folder},
 }
 
 func layoutNames() (names []string) {

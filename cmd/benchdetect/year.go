@@ -71,6 +71,9 @@ func (y *year) live(ctx context.Context) (err error) {
 		return err
 	}
 	for y.day = 0; y.day < y.days; y.day++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if y.day > 0 {
 			if err := y.work(ctx); err != nil {
 				return fmt.Errorf("day %d: %w", y.day, err)
@@ -199,6 +202,10 @@ func (y *year) work(ctx context.Context) error {
 	return y.housekeeping()
 }
 
+// largeAgain is from which size on files are multiplied less often: what has come by the
+// end of a year is read and written again for every kind of damage.
+const largeAgain = 64 << 10
+
 // another makes a new image or document like one that there is.
 func (y *year) another(n int) (realFile, bool) {
 	for range 20 {
@@ -206,6 +213,9 @@ func (y *year) another(n int) (realFile, bool) {
 			break
 		}
 		f := y.real[y.rng.IntN(len(y.real))]
+		if len(f.data) > largeAgain && y.rng.IntN(10) > 0 {
+			continue
+		}
 		if more, ok := f.again(y.day*1000 + n); ok && document(f.name) {
 			return more, true
 		}
