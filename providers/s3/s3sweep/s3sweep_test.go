@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,11 @@ import (
 )
 
 var gateway = servers.Shared[*servers.Gateway]{Start: servers.StartGateway}
+
+var buckets atomic.Int64
+
+// newBucket is the name of a bucket that no other test has, nor the same one again.
+func newBucket() string { return fmt.Sprintf("sweep-%d", buckets.Add(1)) }
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m, &gateway)) }
 
@@ -160,7 +166,7 @@ func TestNothingOutsideTheRemovablePrefixIsTouched(t *testing.T) {
 // TestObjectsAreGoneFromARealServer stores with the driver and removes here.
 func TestObjectsAreGoneFromARealServer(t *testing.T) {
 	url := gateway.Get(t).URL
-	cfg := config(url, strings.ToLower("sweep-"+fmt.Sprint(os.Getpid())))
+	cfg := config(url, newBucket())
 	client := awss3.New(awss3.Options{BaseEndpoint: aws.String(url), UsePathStyle: true, Region: "us-east-1",
 		Credentials: credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey, "")})
 	_, err := client.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String(cfg.Bucket)})
@@ -191,7 +197,7 @@ func TestObjectsAreGoneFromARealServer(t *testing.T) {
 // reading credential here and the removing one there.
 func TestSweepOfARealServer(t *testing.T) {
 	url := gateway.Get(t).URL
-	cfg := config(url, fmt.Sprintf("sweep-documents-%d", os.Getpid()))
+	cfg := config(url, newBucket())
 	client := awss3.New(awss3.Options{BaseEndpoint: aws.String(url), UsePathStyle: true, Region: "us-east-1",
 		Credentials: credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey, "")})
 	_, err := client.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String(cfg.Bucket)})
