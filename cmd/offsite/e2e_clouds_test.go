@@ -1,31 +1,37 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"offsite/examples/practice"
 	"offsite/providers/providertest/servers"
 )
 
-var ceph = servers.Shared[*servers.Ceph]{Start: servers.StartCeph}
+var (
+	ceph          = servers.Shared[*servers.Ceph]{Start: servers.StartCeph}
+	cephPractices atomic.Int64
+)
 
 // TestBucketFromSetupToRestore: what an IT provider types for a bucket, from an empty
 // service to a restored day, against a real one.
 func TestBucketFromSetupToRestore(t *testing.T) {
 	c := ceph.Get(t)
-	must(t, c.User("nightly", "nightly-key", "nightly-secret"))
+	nightly := fmt.Sprintf("nightly-%d", cephPractices.Add(1)) // another one each time that this is repeated
+	must(t, c.User(nightly, nightly+"-key", "nightly-secret"))
 	p := &place{t: t, home: t.TempDir(), env: []string{
-		"ADMIN_KEY=" + c.Access, "ADMIN_SECRET=" + c.Secret, "UPLOAD_KEY=nightly-key", "UPLOAD_SECRET=nightly-secret"}}
+		"ADMIN_KEY=" + c.Access, "ADMIN_SECRET=" + c.Secret, "UPLOAD_KEY=" + nightly + "-key", "UPLOAD_SECRET=nightly-secret"}}
 	p.source, p.key = p.path("source"), p.path("restore.key")
 	set := practice.Options{Dir: p.source, Size: 6 << 20, Seed: 7}
 	_, err := practice.Generate(t.Context(), set)
 	must(t, err)
 
-	bucket := "s3://practice-backup/hill-road?leases=managed&path_style=true&conditions=none&endpoint=" + c.URL
+	bucket := "s3://practice-" + nightly + "/hill-road?leases=managed&path_style=true&conditions=none&endpoint=" + c.URL
 	admin := "access_key=env:ADMIN_KEY&secret_key=env:ADMIN_SECRET"
-	rights := []string{"--service", "ceph", "--user", "uploader=" + c.ARN("nightly")}
+	rights := []string{"--service", "ceph", "--user", "uploader=" + c.ARN(nightly)}
 
 	p.want(exitUsage, "store", "setup", "--store", bucket, "--with", admin).says(t, "nobody to ask")
 	var made settingsAnswer

@@ -106,6 +106,12 @@ func TestOddNamesModesTimesAndLinksComeBackEqual(t *testing.T) {
 	}
 	t.Cleanup(func() { os.Chmod(filepath.Join(back, "read only"), 0o755) })
 	want, got := facts(t, p.source), facts(t, back)
+	if os.Geteuid() != 0 { // these bits come back only with the owner, which root alone can give
+		for name, f := range want {
+			f.mode &^= fs.ModeSetuid | fs.ModeSetgid
+			want[name] = f
+		}
+	}
 	equal(t, want, got)
 	if _, err := os.Lstat(filepath.Join(back, "pipe")); err == nil {
 		t.Error("a pipe came back")
