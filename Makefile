@@ -33,7 +33,7 @@ test: tools lint
 	@$(MAKE) --no-print-directory sim YEARS=$(CI_YEARS)
 	@$(MAKE) --no-print-directory cross TARGETS='windows/amd64 darwin/arm64'
 
-# The programs that the tests of examples/recover use, if apt-get is there.
+# The programs that the tests use and Go does not bring, if apt-get is there.
 tools:
 	@./.ci/tools
 
