@@ -194,7 +194,11 @@ func TestScanReadsWhatBelongsToOthers(t *testing.T) {
 	if os.Getuid() == 0 && !asNobody(t) {
 		return
 	}
-	set := scanRoot(t, "/usr/share")
+	root := "/usr/share/zoneinfo" // which no other test installs anything into
+	if info, err := os.Lstat(root); err != nil || !info.IsDir() {
+		root = "/usr/share"
+	}
+	set := scanRoot(t, root)
 	for e := range set.Entries() {
 		if e.Type == source.TypeFile && e.Err == nil {
 			f, err := set.Open(e)
