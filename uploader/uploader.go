@@ -64,7 +64,7 @@ type Observer interface {
 	// Wants says whether a file must be read although nothing shows that it changed.
 	Wants(entry int) bool
 	// File returns what takes the bytes of one file in order. It is closed after the
-	// last byte, and only then.
+	// last byte, or when reading the file failed before.
 	File(entry int) io.WriteCloser
 	// Findings is called once, after the last byte of the set and before anything is
 	// committed. sum gives the SHA-256 of every file, read or not.

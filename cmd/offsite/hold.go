@@ -124,11 +124,8 @@ type shelf struct {
 }
 
 func (a *app) shelf(ctx context.Context, p *site, t uploader.Target) (s shelf, err error) {
-	s.library = &library{name: t.Name, store: t.Store, zone: p.calendar.Zone(), owner: p.key.Owner, source: sourceID(p.key, p.config.Source.Name)}
-	if s.header, err = manifest.OpenHeader(ctx, s.store, s.owner); err != nil {
-		return s, err
-	}
-	if s.trust, err = manifest.LoadTrust(ctx, s.store, s.header); err != nil {
+	s.library = p.library(t.Name, t.Store)
+	if err := s.identify(ctx); err != nil {
 		return s, err
 	}
 	if s.history, err = a.history(ctx, s.library); err != nil {

@@ -42,11 +42,18 @@ func (a *app) openKeeper(ctx context.Context, with string) (*keeper, error) {
 	}
 	k := &keeper{library: l, app: a, block: block, config: c}
 	if c != nil {
-		if key, err := loadUploadKey(c); err == nil && l.trust.Enrolled(key.PC, key.Public()) {
-			k.upload = key
+		if key, err := loadUploadKey(c); err == nil {
+			k.signAs(key)
 		}
 	}
 	return k, nil
+}
+
+// signAs lets a PC sign what is written down, if the store knows it.
+func (k *keeper) signAs(key *seal.UploadKey) {
+	if k.trust.Enrolled(key.PC, key.Public()) {
+		k.upload = key
+	}
 }
 
 // agreed is the time by which things lapse, on which both clocks agree.

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"offsite/manifest"
 	"offsite/manifest/keep"
 	"offsite/manifest/seal"
 	"offsite/uploader"
@@ -17,9 +16,6 @@ import (
 // remembers `offsite sweep`, and what went too early is noticed within a week.
 const lookEvery = 7 * 24 * time.Hour
 
-// mostNamed of the objects that went too early are named; offsite sweep names all.
-const mostNamed = 20
-
 // lookedFile, in the state folder of one store, says when that was last done.
 const lookedFile = "looked"
 
@@ -28,18 +24,17 @@ const lookedFile = "looked"
 func (a *app) lookAtRuled(ctx context.Context, p *site, targets []uploader.Target) error {
 	var alarm error
 	for _, t := range targets {
-		for _, block := range p.config.Stores {
-			if block.Name != t.Name || !removesItself(block) {
-				continue
-			}
-			k := &keeper{library: &library{name: t.Name, store: t.Store, zone: p.calendar.Zone()}, app: a, block: block, config: p.config}
-			err := k.lookIfDue(ctx, p.key)
-			var f *failure
-			if errors.As(err, &f) && f.exit == exitDamaged {
-				alarm = err
-			} else if err != nil {
-				a.say("store %s was not compared with what it held before: %v", t.Name, err)
-			}
+		block, _, ok := p.config.StoreNamed(t.Name)
+		if !ok || !removesItself(block) {
+			continue
+		}
+		k := &keeper{library: p.library(t.Name, t.Store), app: a, block: block, config: p.config}
+		err := k.lookIfDue(ctx, p.key)
+		var f *failure
+		if errors.As(err, &f) && f.exit == exitDamaged {
+			alarm = err
+		} else if err != nil {
+			a.say("store %s was not compared with what it held before: %v", t.Name, err)
 		}
 	}
 	return alarm
@@ -59,15 +54,10 @@ func (k *keeper) lookIfDue(ctx context.Context, key *seal.UploadKey) error {
 	if err != nil {
 		return err
 	}
-	if k.header, err = manifest.OpenHeader(ctx, k.store, key.Owner); err != nil {
+	if err := k.identify(ctx); err != nil {
 		return err
 	}
-	if k.trust, err = manifest.LoadTrust(ctx, k.store, k.header); err != nil {
-		return err
-	}
-	if k.trust.Enrolled(key.PC, key.Public()) {
-		k.upload = key // to sign with
-	}
+	k.signAs(key)
 	e, err := keep.Read(ctx, k.store, k.trust, keep.Options{})
 	if err != nil {
 		return err

@@ -175,11 +175,25 @@ func (a *app) openLibraryAt(ctx context.Context, at config.Store, with string, c
 		}
 		l.owner = l.key.Owner().Public()
 	}
-	if l.header, err = manifest.OpenHeader(ctx, store, l.owner); err != nil {
+	if err := l.identify(ctx); err != nil {
 		return nil, err
 	}
-	l.trust, err = manifest.LoadTrust(ctx, store, l.header)
-	return l, err
+	return l, nil
+}
+
+// library is a store of the configuration as its practice sees it. Nothing is asked of
+// it yet.
+func (p *site) library(name string, store *providers.Store) *library {
+	return &library{name: name, store: store, zone: p.calendar.Zone(), owner: p.key.Owner, source: sourceID(p.key, p.config.Source.Name)}
+}
+
+// identify reads whose store it is, and which PCs may write to it.
+func (l *library) identify(ctx context.Context) (err error) {
+	if l.header, err = manifest.OpenHeader(ctx, l.store, l.owner); err != nil {
+		return err
+	}
+	l.trust, err = manifest.LoadTrust(ctx, l.store, l.header)
+	return err
 }
 
 // configure takes what the configuration and the upload key tell. With a restore

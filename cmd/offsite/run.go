@@ -229,23 +229,25 @@ func (a *app) uploadConfig(p *site, targets []uploader.Target, day retention.Dat
 	}
 }
 
+// mostNamed of many files or objects are named: the first ones show the pattern.
+const mostNamed = 20
+
 // tellFiles names, on the console alone, the files that stood in the way.
 func (a *app) tellFiles(res uploader.Result) {
 	if n := len(res.Unread) + len(res.Changed); a.nameless && n > 0 {
 		a.say("%d files could not be read, or were written to meanwhile: offsite run, started by hand, names them", n)
 		return
 	}
-	const most = 20 // the first ones show the pattern
 	for i, u := range res.Unread {
-		if i == most {
-			a.say("and %d more", len(res.Unread)-most)
+		if i == mostNamed {
+			a.say("and %d more", len(res.Unread)-mostNamed)
 			break
 		}
 		a.say("cannot read %s: %v", u.Path, u.Err)
 	}
 	for i, c := range res.Changed {
-		if i == most {
-			a.say("and %d more", len(res.Changed)-most)
+		if i == mostNamed {
+			a.say("and %d more", len(res.Changed)-mostNamed)
 			break
 		}
 		a.say("changed while it was read: %s", c)

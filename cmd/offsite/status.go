@@ -215,11 +215,8 @@ func (a *app) lookAt(ctx context.Context, p *site, s config.Store, due retention
 	if err != nil {
 		return err
 	}
-	l := &library{name: s.Name, store: store, zone: p.calendar.Zone(), owner: p.key.Owner, source: sourceID(p.key, p.config.Source.Name)}
-	if l.header, err = manifest.OpenHeader(ctx, store, l.owner); err != nil {
-		return err
-	}
-	if l.trust, err = manifest.LoadTrust(ctx, store, l.header); err != nil {
+	l := p.library(s.Name, store)
+	if err := l.identify(ctx); err != nil {
 		return err
 	}
 	h, err := a.history(ctx, l)

@@ -167,10 +167,7 @@ func (d *dryRun) broken(ref int, err error) error {
 // open fetches a pack whole and, the first time, proves all of it.
 func (d *dryRun) open(ctx context.Context, pin manifest.Pin, room *rooms) (*opened, error) {
 	n := d.packs[manifest.PackKey(pin.Name)]
-	p, err := d.source.whole(ctx, pin, true, room.pack)
-	if err == nil {
-		room.pack = p.plain
-	}
+	p, err := d.source.whole(ctx, pin, true, &room.pack)
 	d.c.mu.Lock()
 	d.c.report.Bytes += pin.Size
 	first := !n.proved

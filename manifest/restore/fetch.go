@@ -39,14 +39,14 @@ type opened struct {
 
 // whole fetches a pack and opens it. With proof its bytes must have its name: for
 // what nothing else proves. The plain bytes are written over the sealed ones, step
-// by step behind the reading, which saves a third of the memory; all stand in room
-// if that is large enough.
-func (o *objects) whole(ctx context.Context, pin manifest.Pin, proof bool, room []byte) (*opened, error) {
+// by step behind the reading, which saves a third of the memory. All stand in *room if
+// that is large enough, and what they stand in is left there for the next pack.
+func (o *objects) whole(ctx context.Context, pin manifest.Pin, proof bool, room *[]byte) (*opened, error) {
 	key := manifest.PackKey(pin.Name)
-	sealed, err := o.store.ReadInto(ctx, key, pin.Version, room)
+	sealed, err := o.store.ReadInto(ctx, key, pin.Version, *room)
 	if err != nil && pin.Version != "" && errors.Is(err, providers.ErrNotExist) {
 		// A store that was copied has other versions; the name still tells.
-		sealed, err = o.store.ReadInto(ctx, key, "", room)
+		sealed, err = o.store.ReadInto(ctx, key, "", *room)
 		proof = true
 	}
 	if err != nil {
@@ -69,6 +69,7 @@ func (o *objects) whole(ctx context.Context, pin manifest.Pin, proof bool, room 
 	if err != nil {
 		return nil, fmt.Errorf("open pack %s: %w", key, err)
 	}
+	*room = plain
 	return &opened{Reader: r, key: key, plain: plain}, nil
 }
 

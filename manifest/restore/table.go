@@ -306,7 +306,7 @@ func (c *chunks) open(ctx context.Context, l pack.Location) (*tablePack, error) 
 	p := &tablePack{number: l.PackNo, frame: -1}
 	pin := c.s.source.pins[l.Pack.Name]
 	var err error
-	p.opened, err = c.s.source.whole(ctx, pin, true, nil)
+	p.opened, err = c.s.source.whole(ctx, pin, true, new([]byte))
 	if err == nil || !isDamage(err) {
 		return p, err
 	}

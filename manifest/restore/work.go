@@ -298,13 +298,9 @@ func (w *worker) open(ctx context.Context, pin manifest.Pin, jobs []job) (*opene
 	}
 	source := w.r.s.source
 	if pin.Size <= smallPack || wanted >= pin.Size/2 {
-		p, err := source.whole(ctx, pin, false, w.room.pack)
-		if err == nil {
-			w.room.pack = p.plain
-			return p, nil
-		}
-		if !isDamage(err) {
-			return nil, err
+		p, err := source.whole(ctx, pin, false, &w.room.pack)
+		if err == nil || !isDamage(err) {
+			return p, err
 		}
 		w.note(pin, err)
 	}

@@ -354,6 +354,10 @@ func (j *judge) kinds() {
 			Remedy: "such things have no content to store; a backup folder does not usually hold any",
 		})
 	}
+}
+
+// found warns about what finding the set brought up.
+func (j *judge) found() {
 	if n := j.set.LiveUnchecked(); n > 0 {
 		j.add(Finding{
 			Check: "live", Level: LevelWarning, Count: n,
@@ -361,10 +365,6 @@ func (j *judge) kinds() {
 			Remedy: "make sure the source is not the running program's own data",
 		})
 	}
-}
-
-// found warns about what finding the set brought up.
-func (j *judge) found() {
 	if n := j.set.Away(); n > 0 {
 		j.add(Finding{
 			Check: "computers", Level: LevelWarning, Count: n,

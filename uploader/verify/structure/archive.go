@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"io"
 
-	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 )
 
@@ -26,14 +25,14 @@ type zipWalk struct {
 	open    bool   // the length of the entry is not known before its end
 	tail    []byte // of such an entry, what stands behind its data
 	stream  *unpacker
-	reader  io.ReadCloser // for the next stream
-	done    bool          // nothing more can be followed
+	inflate inflater
+	done    bool // nothing more can be followed
 	broken  bool
 }
 
 const (
 	zipHead = 30
-	// zipTail is the longest that stands between the data of an entry and the next: a
+	// zipBehind is the longest that stands between the data of an entry and the next: a
 	// mark, the checksum, two lengths of eight bytes, and the begin of what follows.
 	zipBehind = 4 + 4 + 16 + 2
 	// What is packed in a way that is not known here, or locked.
@@ -97,23 +96,12 @@ func (z *zipWalk) entry() {
 		z.done = true // the length is elsewhere
 	case z.method == zipDeflated && z.allowed > 0:
 		z.part = !z.open && z.left > z.allowed
-		z.begin()
+		z.stream = newUnpacker(z.inflate.open, z.allowed)
 	case z.open:
 		z.done = true
 	case z.method == zipDeflated:
 		z.method = zipOther
 	}
-}
-
-// begin makes the stream of an entry.
-func (z *zipWalk) begin() {
-	z.stream = newUnpacker(func(r *bufio.Reader) (io.Reader, error) {
-		if z.reader == nil {
-			z.reader = flate.NewReader(r)
-			return z.reader, nil
-		}
-		return z.reader, z.reader.(flate.Resetter).Reset(r, nil)
-	}, z.allowed)
 }
 
 // unknown takes bytes of an entry whose length stands behind it: it ends where its
@@ -182,6 +170,7 @@ func (z *zipWalk) prove() {
 	}
 	z.head = z.head[:0]
 }
+
 func (z *zipWalk) total() int64 { return int64(binary.LittleEndian.Uint32(z.head[18:])) }
 
 func (z *zipWalk) finish(v *view) State {

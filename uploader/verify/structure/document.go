@@ -1,12 +1,8 @@
 package structure
 
 import (
-	"bufio"
 	"bytes"
-	"io"
 	"strconv"
-
-	"github.com/klauspost/compress/flate"
 )
 
 // pdfWalk follows what is packed inside a PDF as far as it may, and looks at the end:
@@ -17,7 +13,7 @@ type pdfWalk struct {
 	matched   int // bytes of the word that have come
 	first     []byte
 	stream    *unpacker
-	reader    io.ReadCloser // for the next stream
+	inflate   inflater
 	picture   *jpegWalk
 	good, bad int // streams
 }
@@ -128,13 +124,7 @@ func (w *pdfWalk) begin(off int64) {
 	b := w.first
 	switch {
 	case b[0]&15 == 8 && b[0]>>4 < 8 && (int(b[0])<<8|int(b[1]))%31 == 0 && b[1]&0x20 == 0:
-		w.stream = newUnpacker(func(r *bufio.Reader) (io.Reader, error) {
-			if w.reader == nil {
-				w.reader = flate.NewReader(r)
-				return w.reader, nil
-			}
-			return w.reader, w.reader.(flate.Resetter).Reset(r, nil)
-		}, w.allowed)
+		w.stream = newUnpacker(w.inflate.open, w.allowed)
 		w.mode = pdfInside
 		w.stream.write(b[2:])
 	case b[0] == 0xff && b[1] == 0xd8 && b[2] == 0xff:

@@ -6,6 +6,8 @@ import (
 	"hash/crc32"
 	"io"
 	"iter"
+
+	"github.com/klauspost/compress/flate"
 )
 
 const (
@@ -30,6 +32,17 @@ type unpacker struct {
 	done bool   // the stream has ended, or cannot be followed
 	err  error  // why; nil: at its own end
 	rest int    // bytes of the last write that stand behind the end
+}
+
+// inflater opens one deflated stream after the other, with the memory of one.
+type inflater struct{ reader io.ReadCloser }
+
+func (i *inflater) open(r *bufio.Reader) (io.Reader, error) {
+	if i.reader == nil {
+		i.reader = flate.NewReader(r)
+		return i.reader, nil
+	}
+	return i.reader, i.reader.(flate.Resetter).Reset(r, nil)
 }
 
 // errEnough ends a stream that grows beyond all use.
