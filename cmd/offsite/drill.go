@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -203,6 +204,8 @@ const (
 	lockSuffix = ".lock"
 )
 
+var errTaken = errors.New("another drill has it")
+
 // removeAbandoned removes what drills left that were killed: files of the practice.
 // What somebody else left there is not ours to remove, and a link is not followed.
 func (a *app) removeAbandoned() {
@@ -215,8 +218,7 @@ func (a *app) removeAbandoned() {
 		if free, err := lock.TryLock(); err != nil || !free {
 			continue // it is under way, or another account's
 		}
-		err := os.RemoveAll(dir)
-		if err := errors.Join(err, lock.Unlock()); err != nil {
+		if err := errors.Join(os.RemoveAll(dir), lock.Unlock()); err != nil {
 			a.say("%s holds files of the practice, left by a drill that was killed: remove it by hand (%v)", dir, err)
 			continue
 		}
@@ -240,8 +242,8 @@ func (d *drill) folder(need int64) (dir string, remove func() error, err error) 
 		return "", nil, fmt.Errorf("make temporary folder: %w", err)
 	}
 	lock := flock.New(dir + lockSuffix)
-	if _, err := lock.TryLock(); err != nil {
-		return "", nil, errors.Join(fmt.Errorf("lock temporary folder: %w", err), os.Remove(dir))
+	if ours, err := lock.TryLock(); err != nil || !ours { // not ours: another drill takes it for abandoned
+		return "", nil, errors.Join(fmt.Errorf("lock temporary folder %s: %w", dir, cmp.Or(err, errTaken)), os.RemoveAll(dir))
 	}
 	return dir, func() error {
 		if err := removeRestored(dir); err != nil {

@@ -152,11 +152,12 @@ func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Se
 	if err != nil && !errors.Is(err, verdictOnly(exitNothingNew)) {
 		return ans, set, err
 	}
-	if alarm := a.lookAtRuled(ctx, p, targets); alarm != nil {
+	alarm := a.lookAtRuled(ctx, p, targets)
+	if alarm != nil {
 		err = alarm
 	}
 	if late != nil {
-		err = fail(exitIncomplete, late, "the newest set that has finished is of "+day.String()+", and it is stored")
+		err = fail(exitIncomplete, errors.Join(late, alarm), "the newest set that has finished is of "+day.String()+", and it is stored")
 	}
 	return ans, set, err
 }
