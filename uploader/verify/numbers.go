@@ -22,11 +22,11 @@ func (c *comparison) missing() {
 			tally(kinds, o.kind).had++
 		}
 	}
-	lines, tables := c.lines(), c.tables()
+	heirs, tables := c.heirs(), c.tables()
 	var used int
 	for i := range c.gone {
 		o := &c.gone[i]
-		if o.format.Archive() || c.moved(o) || o.line != [8]byte{} && lines[o.line] {
+		if o.format.Archive() || c.moved(o) || o.followed(heirs) {
 			continue
 		}
 		lost++
@@ -125,15 +125,39 @@ func tally(m map[[4]byte]*share, k [4]byte) *share {
 	return s
 }
 
-// lines returns the lines that this set has.
-func (c *comparison) lines() map[[8]byte]bool {
-	m := make(map[[8]byte]bool)
-	for _, i := range c.order {
-		if l := c.rec(i).line; l != [8]byte{} {
-			m[l] = true
+// heirs returns, of each line of this set, the file that came last.
+func (c *comparison) heirs() map[[8]byte]record {
+	m := make(map[[8]byte]record)
+	add := func(r record) {
+		if l, ok := m[r.line]; r.line != [8]byte{} && (!ok || r.seen < l.seen) {
+			m[r.line] = r
 		}
 	}
+	for _, i := range c.fresh {
+		n := *c.rec(i)
+		n.seen = 0
+		add(n)
+	}
+	stood := func(o record) {
+		if o.flags&flagLine != 0 { // it took the number over from those before it
+			o.seen = 0
+		}
+		add(o)
+	}
+	for _, o := range c.rested {
+		stood(o)
+	}
+	for _, p := range c.changed {
+		stood(p.old)
+	}
 	return m
+}
+
+// followed says whether another of the file's line came after it, so that it may be
+// cleared away. What always stood beside it bears another number, not a later date.
+func (r *record) followed(heirs map[[8]byte]record) bool {
+	h, ok := heirs[r.line]
+	return ok && h.seen < r.seen && h.written >= r.written
 }
 
 // archives compares new archives and databases under a dated name with those that

@@ -434,6 +434,27 @@ func TestAFileBesideADatabaseThatNeverChangesIsMissed(t *testing.T) {
 	o.wants("incomplete database-missing")
 }
 
+// TestTablesWithNumbersAreNoBackupsUnderADate: a table whose name holds what may be a date
+// is missed as any other; a backup under a date may go when a later one has come.
+func TestTablesWithNumbersAreNoBackupsUnderADate(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.write("db/visits_100338.frm", o.table(1))
+	o.write("db/visits_100427.frm", o.table(1))
+	name := func() string { return "db/dump " + o.name() + ".frm" }
+	o.write(name(), o.table(1))
+	old := name()
+	o.days(6, func() {
+		o.write("db/charts.dat", o.table(8))
+		o.write("db/accounts.dat", o.table(8))
+	})
+	o.write(name(), o.table(1))
+	must(t, os.Remove(o.path(old)))
+	o.wants("")
+	must(t, os.Remove(o.path("db/visits_100427.frm")))
+	o.wants("incomplete database-missing")
+}
+
 func TestImagesThatStopToArriveAreMissed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
