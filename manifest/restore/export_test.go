@@ -1,6 +1,10 @@
 package restore
 
-import "offsite/manifest/pack"
+import (
+	"os"
+
+	"offsite/manifest/pack"
+)
 
 // Places returns the packs that a chunk stands in, the one that it is read from first.
 func Places(s *Snapshot, id pack.ChunkID) (names []pack.Name) {
@@ -17,5 +21,12 @@ func CheckName(goos, path string) error { return rulesOf(goos).check(path) }
 // capital and small letters.
 func Folding(o Options) Options {
 	o.folds = true
+	return o
+}
+
+// Paced makes a restore call flush instead of the system, also for small files, in parts
+// of piece bytes, with at most so many bytes on their way.
+func Paced(o Options, piece, bytes int64, flush func(f *os.File, from, n int64, wait bool) error) Options {
+	o.disk = &pace{flush: flush, least: 1, piece: piece, bytes: bytes, parts: 8}
 	return o
 }

@@ -28,6 +28,7 @@ type file struct {
 	left    int        // chunks still to be delivered, and one while the file is planned
 	hash    hash.Hash
 	hashed  int64
+	flushed int64 // taken to the disk, or on its way
 	ahead   spans // written, but not hashed yet
 	hashing bool  // a worker is at it
 	holes   bool
@@ -188,8 +189,8 @@ func (h *handles) release(f *file) {
 	}
 }
 
-// close closes a file that only the caller uses, and forgets it.
-func (h *handles) close(f *file) error {
+// detach forgets a file and leaves its handle, if it is open, to the caller.
+func (h *handles) detach(f *file) *os.File {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.unfinished, f)
@@ -199,10 +200,7 @@ func (h *handles) close(f *file) error {
 	}
 	out := f.out
 	f.out = nil
-	if out == nil {
-		return nil
-	}
-	return out.Close()
+	return out
 }
 
 // dropAll removes what a restore that stopped early left unfinished.
@@ -214,7 +212,9 @@ func (r *restorer) dropAll() {
 
 // drop closes and removes an unfinished file for good.
 func (r *restorer) drop(f *file) {
-	_ = r.handles.close(f)
+	if out := r.handles.detach(f); out != nil {
+		out.Close()
+	}
 	if f.temp != "" {
 		_ = f.folder.Remove(f.temp)
 	}
@@ -242,7 +242,7 @@ func (w *worker) put(f *file, at int64, b []byte) error {
 	f.hash.Write(b)
 	for s := (span{at, int64(len(b))}); ; {
 		if s = f.advance(s.n); s.n == 0 {
-			return nil
+			return w.r.flushHashed(f)
 		}
 		if err := w.readBack(f.hash, out, s); err != nil {
 			return err
@@ -275,6 +275,34 @@ func (f *file) advance(n int64) span {
 	next := span{f.hashed, f.ahead.run(f.hashed)}
 	f.hashing = next.n > 0
 	return next
+}
+
+// flushHashed takes a large file to the disk as far as nobody will read it back.
+func (r *restorer) flushHashed(f *file) error {
+	from, n := f.unflushed(r.behind.pace.piece)
+	if n == 0 || !r.behind.takes(n) {
+		return nil
+	}
+	out, err := r.acquire(f)
+	if err != nil {
+		return err
+	}
+	return r.behind.add(stretch{out, from, n, func(bool) error {
+		r.handles.release(f)
+		return nil
+	}})
+}
+
+// unflushed returns the part that was hashed and not flushed yet, if it is large
+// enough, and counts it as flushed.
+func (f *file) unflushed(least int64) (from, n int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if from, n = f.flushed, f.hashed-f.flushed; n < least {
+		return 0, 0
+	}
+	f.flushed = f.hashed
+	return from, n
 }
 
 // readBackPiece is read at once when written bytes are hashed.
@@ -313,13 +341,7 @@ func (r *restorer) putSingle(f *file, b []byte) error {
 	if err == nil {
 		err = r.dress(out, f.row, holes)
 	}
-	if closeErr := out.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = r.giveName(above, temp, f.row)
-	}
-	if err != nil {
+	if err = r.publish(out, err, above, temp, f.row, 0); err != nil {
 		_ = above.Remove(temp)
 		return err
 	}
@@ -399,19 +421,42 @@ func (r *restorer) complete(f *file) error {
 		return err
 	}
 	err = r.dress(out, f.row, f.holes)
-	if closeErr := r.handles.close(f); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = r.giveName(f.folder, f.temp, f.row)
-	}
-	if err != nil {
+	if err = r.publish(r.handles.detach(f), err, f.folder, f.temp, f.row, f.flushed); err != nil {
 		return err
 	}
 	r.t.release(f.folder)
 	f.folder = nil
 	r.restored(f.row)
 	return nil
+}
+
+// publish closes a file and gives it its name, unless err says that it must not get it. A
+// large one is closed when the disk has what was not flushed of it; if the disk never
+// gets it, it loses its name again.
+func (r *restorer) publish(out *os.File, err error, in *folder, temp string, row *Entry, flushed int64) error {
+	later := err == nil && r.behind.takes(row.Size-flushed)
+	if !later {
+		if closeErr := out.Close(); err == nil {
+			err = closeErr
+		}
+	}
+	if err == nil {
+		err = r.giveName(in, temp, row)
+	}
+	if !later {
+		return err
+	}
+	if err != nil {
+		out.Close()
+		return err
+	}
+	return r.behind.add(stretch{out, flushed, row.Size - flushed, func(failed bool) error {
+		err := out.Close()
+		if failed || err != nil {
+			err = errors.Join(err, r.t.remove(row.Path))
+		}
+		return err
+	}})
 }
 
 // dress gives a file whose bytes are all there its length, owner and mode.

@@ -57,6 +57,7 @@ type restorer struct {
 	saved *salvaged // the last pack that something was saved of
 
 	handles handles // workers, too
+	behind  *behind // workers, too; nil in a dry run
 	token   string
 	serial  atomic.Uint64 // workers, too
 
@@ -87,6 +88,8 @@ func (s *Snapshot) Restore(ctx context.Context, opt Options) (Report, error) {
 		r.seen = make(map[uint64]struct{})
 	}
 	defer r.dropAll()
+	r.behind = newBehind(opt.pace())
+	defer r.behind.end()
 	r.notes.report.Rebuilt = s.again
 	err = r.run(ctx)
 	for _, d := range s.Damage() {
@@ -106,6 +109,9 @@ func (r *restorer) run(ctx context.Context) error {
 		r.opt.Progress.total(r.s.ref.Record.Counts.Bytes)
 	}
 	if err := r.restoreFiles(ctx); err != nil {
+		return err
+	}
+	if err := r.behind.end(); err != nil {
 		return err
 	}
 	if err := r.finish(ctx); err != nil {

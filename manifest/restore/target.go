@@ -251,6 +251,16 @@ func (t *target) releaseLocked(f *folder) {
 	}
 }
 
+// remove removes a file.
+func (t *target) remove(p string) error {
+	above, base, err := t.parent(p)
+	if err != nil {
+		return err
+	}
+	defer t.release(above)
+	return above.Remove(base)
+}
+
 // makeFolder makes a folder whose parent is there, or takes the one that is there
 // already. The folder can be written to until its final mode is set.
 func (t *target) makeFolder(p string) error {
