@@ -127,7 +127,8 @@ func (a *app) storeSetupVerb() verb {
 		short: "make the bucket what leases need: versions, lock, floor, removal rule",
 		long: `Works with an administrator's credentials, which never belong on the practice's
 PC. What others set in the bucket stays; what could eat data is reported. Before
-anything is changed it says what the store will cost and asks.`,
+anything is changed it says what the store will cost and asks. Where a service cannot
+lock objects it asks whether leases as signed records will do.`,
 		example: "  offsite store setup --store s3://practice-backup?region=eu-west-2 --with profile=admin --size 200GB --daily 500MB",
 		exits:   []int{exitDone, exitFailed, exitUsage, exitStore},
 		flags: func(s *pflag.FlagSet) {
@@ -154,11 +155,13 @@ anything is changed it says what the store will cost and asks.`,
 			if err := a.confirm(ans.Cost, "Set up "+s.Reference()+"?"); err != nil {
 				return nil, err
 			}
-			if ans.Settings, err = admin.Setup(ctx); err != nil {
-				a.tellFallback(s, ans.Settings)
+			ans.Settings, err = admin.Setup(ctx)
+			if errors.Is(err, errors.ErrUnsupported) && s.Address.Scheme == "s3" {
+				return a.fallBack(ctx, s, &f, ans, err)
+			}
+			if err != nil {
 				return nil, fmt.Errorf("set up store %s: %w", s.Name, err)
 			}
-			a.tellFallback(s, ans.Settings)
 			if n := wrongSettings(ans.Settings); n > 0 {
 				return ans, fail(exitFailed, fmt.Errorf("%d settings are not what they must be", n), "each is named above, with what to do")
 			}
@@ -176,16 +179,21 @@ const withoutLeases = `WARNING: this store keeps no leases of its own.
   offsite sweep, with a credential that must not lie on the practice's PC.
   Use it as a second store, never as the only one.`
 
-// tellFallback says what is left for a service that cannot lock objects: leases as
-// signed records. It is not done by itself, for it gives up what protects from a
-// thief, and that is for a person to decide.
-func (a *app) tellFallback(s config.Store, settings []providers.Setting) {
-	locks := slices.ContainsFunc(settings, func(set providers.Setting) bool {
-		return set.Name == "object lock" && set.State == providers.StateRight
-	})
-	if s.Address.Scheme == "s3" && !locks {
-		a.say("Objects are not locked there. If the service cannot do that, set leases: none in the store's block; then:\n%s", withoutLeases)
+// fallBack is for a service that cannot lock objects: leases become signed records.
+// That gives up what protects from a thief, so it is for a person to agree to, here and
+// by a word in the configuration.
+func (a *app) fallBack(ctx context.Context, s config.Store, f *placeFlags, ans settingsAnswer, why error) (answer, error) {
+	a.say("%s keeps no leases: %v", s.Reference(), why)
+	s.Leases = "none"
+	done, err := a.setupWithoutLeases(ctx, s, f, ans)
+	if err != nil {
+		return nil, err
 	}
+	if err := a.confirm("", "Use "+s.Reference()+" all the same?"); err != nil {
+		return nil, err
+	}
+	a.say("Write leases: none into the store's block, or leases=none behind its address: without it nothing is stored there.")
+	return done, nil
 }
 
 // setupWithoutLeases has nothing to set: it sees that the bucket is there.

@@ -85,6 +85,42 @@ func TestEveryCloudKeepsToTheTimetable(t *testing.T) {
 	}
 }
 
+// TestAServiceThatCannotLockGetsSignedLeases: it is said loudly, agreed to, and written down
+// by a person.
+func TestAServiceThatCannotLockGetsSignedLeases(t *testing.T) {
+	var changed atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		switch {
+		case q.Has("versioning"), q.Has("object-lock"):
+			w.WriteHeader(http.StatusNotImplemented)
+			io.WriteString(w, "<Error><Code>NotImplemented</Code><Message>not here</Message></Error>")
+		case q.Get("list-type") == "2":
+			io.WriteString(w, "<ListBucketResult><Name>bucket-1</Name><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>")
+		case r.Method == http.MethodHead && strings.Trim(r.URL.Path, "/") == "bucket-1":
+		case r.Method == http.MethodGet || r.Method == http.MethodHead:
+			w.WriteHeader(http.StatusNotFound)
+			io.WriteString(w, "<Error><Code>NoSuchKey</Code></Error>")
+		default:
+			changed.Add(1)
+		}
+	}))
+	defer srv.Close()
+	p := &place{t: t, home: t.TempDir(), env: []string{"K=key", "S=secret"}}
+	store := "s3://bucket-1/hill-road?path_style=true&endpoint=" + srv.URL
+	setup := []string{"store", "setup", "--store", store, "--with", "access_key=env:K&secret_key=env:S"}
+	p.want(exitUsage, setup...).says(t, "nobody to ask")
+	done := p.want(exitDone, append(setup, "--yes", "--json")...)
+	done.says(t, "not here")
+	done.says(t, "WARNING: this store keeps no leases of its own")
+	done.says(t, "leases: none")
+	var ans settingsAnswer
+	done.into(t, &ans)
+	if len(ans.Settings) != 1 || ans.Settings[0].Name != "leases" || changed.Load() > 0 {
+		t.Errorf("%+v, %d changes", ans, changed.Load())
+	}
+}
+
 func TestEndOfCredentialsIsToldAheadOfTime(t *testing.T) {
 	for until, want := range map[string]string{
 		"2026-11-23T12:00:00Z": "end in 24h0m0s: renew them",

@@ -152,7 +152,7 @@ func (d *Driver) putError(ctx context.Context, key string, err error, replace pr
 	case a.Code == "ConditionalRequestConflict":
 		return d.settle(ctx, key, e, replace)
 	case a.Code == "NotImplemented" || a.Status == http.StatusNotImplemented:
-		e.Kind, e.Err = providers.ErrInvalid, errors.New("the store knows no conditional writes; say so in its configuration")
+		e.Kind, e.Err = providers.ErrInvalid, errors.New("the service knows no conditional writes, or no object lock: write conditions: none or leases: none into the store's block")
 	}
 	return e
 }

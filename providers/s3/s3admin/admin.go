@@ -14,6 +14,7 @@ package s3admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -153,7 +154,8 @@ func (a *Admin) exists(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// Setup makes the bucket what it must be; see providers.Admin.
+// Setup makes the bucket what it must be; see providers.Admin. What the service does not
+// know at all is errors.ErrUnsupported.
 func (a *Admin) Setup(ctx context.Context) ([]providers.Setting, error) {
 	there, err := a.exists(ctx)
 	if err != nil {
@@ -187,7 +189,11 @@ func (a *Admin) fail(ctx context.Context, what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return wire.Wrap(ctx, what, "", true, err)
+	wrapped := wire.Wrap(ctx, what, "", true, err)
+	if unsupported(err) {
+		return fmt.Errorf("%w: %w", wrapped, errors.ErrUnsupported)
+	}
+	return wrapped
 }
 
 // unsupported says that the service does not know the call at all.
