@@ -23,6 +23,7 @@ type comparison struct {
 	rested  []record // files with the same content, as they were
 
 	restless  map[[4]byte]bool // kinds of files that are rewritten now and then
+	newest    uint32           // the latest time of a file in this set
 	settled   int              // files of the last clean set that were written once
 	gained    int              // new images and documents
 	rewritten int              // settled files that changed or vanished

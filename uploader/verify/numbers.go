@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -26,7 +27,7 @@ func (c *comparison) missing() {
 	var used int
 	for i := range c.gone {
 		o := &c.gone[i]
-		if o.format.Archive() || c.moved(o) || o.followed(heirs) {
+		if o.format.Archive() || c.moved(o) || c.followed(o, heirs) {
 			continue
 		}
 		lost++
@@ -125,39 +126,59 @@ func tally(m map[[4]byte]*share, k [4]byte) *share {
 	return s
 }
 
-// heirs returns, of each line of this set, the file that came last.
-func (c *comparison) heirs() map[[8]byte]record {
-	m := make(map[[8]byte]record)
-	add := func(r record) {
-		if l, ok := m[r.line]; r.line != [8]byte{} && (!ok || r.seen < l.seen) {
-			m[r.line] = r
+// heir is a file that may have come in the place of another of its line.
+type heir struct {
+	seen    int    // in how many clean sets; -1 for a new one, and for one that followed another before
+	written uint32 // of all up to here the latest time
+}
+
+// heirs returns the files of each line in this set, those that came last first.
+func (c *comparison) heirs() map[[8]byte][]heir {
+	m := make(map[[8]byte][]heir)
+	for i := range c.gone {
+		if l := c.gone[i].line; l != [8]byte{} {
+			m[l] = nil
 		}
+	}
+	add := func(r *record, fresh bool) {
+		h := heir{int(r.seen), r.written}
+		if fresh || r.flags&flagLine != 0 {
+			h.seen = -1
+		}
+		if _, ok := m[r.line]; ok {
+			m[r.line] = append(m[r.line], h)
+		}
+		c.newest = max(c.newest, r.written)
 	}
 	for _, i := range c.fresh {
-		n := *c.rec(i)
-		n.seen = 0
-		add(n)
+		add(c.rec(i), true)
 	}
-	stood := func(o record) {
-		if o.flags&flagLine != 0 { // it took the number over from those before it
-			o.seen = 0
-		}
-		add(o)
-	}
-	for _, o := range c.rested {
-		stood(o)
+	for i := range c.rested {
+		add(&c.rested[i], false)
 	}
 	for _, p := range c.changed {
-		stood(p.old)
+		p.old.written = c.rec(p.now).written
+		add(&p.old, false)
+	}
+	for _, line := range m {
+		slices.SortFunc(line, func(a, b heir) int { return cmp.Compare(a.seen, b.seen) })
+		for i := 1; i < len(line); i++ {
+			line[i].written = max(line[i].written, line[i-1].written)
+		}
 	}
 	return m
 }
 
 // followed says whether another of the file's line came after it, so that it may be
 // cleared away. What always stood beside it bears another number, not a later date.
-func (r *record) followed(heirs map[[8]byte]record) bool {
-	h, ok := heirs[r.line]
-	return ok && h.seen < r.seen && h.written >= r.written
+func (c *comparison) followed(o *record, heirs map[[8]byte][]heir) bool {
+	line := heirs[o.line]
+	later, _ := slices.BinarySearchFunc(line, int(o.seen), func(h heir, seen int) int { return cmp.Compare(h.seen, seen) })
+	if later == 0 {
+		return false
+	}
+	// A time ahead of all others was a wrong clock's.
+	return line[later-1].written >= o.written || o.written > c.newest
 }
 
 // archives compares new archives and databases under a dated name with those that
