@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -46,14 +47,21 @@ var defaultPace = pace{
 const behindFlushers = 2
 
 // flushFunc starts to write a part of a file to the disk, or waits until it is there and
-// takes it out of memory. It tells only errors that end a restore.
+// takes it out of memory. What a file system does not offer is no error.
 type flushFunc func(f *os.File, from, n int64, wait bool) error
+
+// errDisk is the trouble of a disk that did not take what it was given. It ends a
+// restore: nobody knows what else is lost.
+var errDisk = errors.New("the disk did not take what was written")
 
 // stretch is a part of a file that was written.
 type stretch struct {
 	out     *os.File
 	from, n int64
-	done    func(failed bool) error // gives the handle back
+	err     error // of starting to write it
+	// done gives the handle back. With an error the bytes may be lost, and the file must
+	// not keep its name. It returns the error, and what happened besides.
+	done func(err error) error
 }
 
 func newBehind(p pace) *behind {
@@ -73,10 +81,9 @@ func (b *behind) takes(n int64) bool { return b.pace.flush != nil && n >= b.pace
 // add takes a part over. It waits while the disk is too far behind. The error may be
 // that of an earlier part: the disk is in trouble.
 func (b *behind) add(s stretch) error {
-	err := b.pace.flush(s.out, s.from, s.n, false)
+	s.err = b.pace.flush(s.out, s.from, s.n, false)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.fail(err)
 	b.line = append(b.line, s)
 	b.bytes += s.n
 	b.parts++
@@ -89,7 +96,7 @@ func (b *behind) add(s stretch) error {
 
 func (b *behind) fail(err error) {
 	if err != nil && b.err == nil {
-		b.err = fmt.Errorf("write to the disk: %w", err)
+		b.err = fmt.Errorf("%w: %w", errDisk, err)
 	}
 }
 
@@ -106,8 +113,7 @@ func (b *behind) work() {
 		s := b.line[0]
 		b.line = b.line[1:]
 		b.mu.Unlock()
-		err := b.pace.flush(s.out, s.from, s.n, true)
-		err = errors.Join(err, s.done(err != nil))
+		err := s.done(cmp.Or(s.err, b.pace.flush(s.out, s.from, s.n, true)))
 		b.mu.Lock()
 		b.fail(err)
 		b.bytes -= s.n
@@ -116,8 +122,8 @@ func (b *behind) work() {
 	}
 }
 
-// end leaves the rest to the system and gives all handles back. It returns the first
-// trouble of the disk, and may be called again.
+// end leaves the rest to the system and gives all handles back; after trouble nothing of the
+// rest keeps its name. It returns the first trouble of the disk, and may be called again.
 func (b *behind) end() error {
 	b.mu.Lock()
 	b.ended = true
@@ -125,7 +131,7 @@ func (b *behind) end() error {
 	b.mu.Unlock()
 	b.wg.Wait()
 	for _, s := range b.line {
-		b.fail(s.done(b.err != nil))
+		b.fail(s.done(cmp.Or(s.err, b.err)))
 	}
 	b.line = nil
 	return b.err

@@ -5,9 +5,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"offsite/manifest/restore"
 )
@@ -69,28 +71,81 @@ func TestALargeRestoreGoesToTheDiskAsItGoes(t *testing.T) {
 
 func TestADiskThatFailsEndsTheRestore(t *testing.T) {
 	t.Parallel()
-	p := newPractice(t)
-	s := practiceSet()
-	snap := open(t, p, p.commit(t, s, nil))
-	dir, d := t.TempDir(), &disk{started: map[string]int64{}, broken: 20}
-	rep, err := snap.Restore(t.Context(), restore.Paced(restore.Options{To: dir}, 1<<40, 1<<20, d.flush))
-	if !errors.Is(err, syscall.EIO) {
-		t.Fatalf("%v, %+v", err, rep)
+	type flush = func(f *os.File, from, n int64, wait bool) error
+	for _, c := range []struct {
+		name  string
+		piece int64
+		trips func(dir string, d *disk) flush
+	}{
+		{"while it is waited for", 1 << 40, func(_ string, d *disk) flush {
+			d.broken = 20
+			return d.flush
+		}},
+		{"when it begins to write, and is well when it is waited for", 1 << 40, func(_ string, d *disk) flush {
+			return func(f *os.File, from, n int64, wait bool) error {
+				if err := d.flush(f, from, n, wait); err != nil || wait {
+					return err
+				}
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				if len(d.started) > 20 {
+					return syscall.EIO
+				}
+				return nil
+			}
+		}},
+		{"with a part of a file that has its name by then", 256 << 10, func(dir string, d *disk) flush {
+			var once sync.Once
+			return func(f *os.File, from, n int64, wait bool) (err error) {
+				if wait && n >= 256<<10 && from == 0 {
+					once.Do(func() {
+						for start := time.Now(); len(large(dir)) < 2 && time.Since(start) < time.Minute; {
+							runtime.Gosched()
+						}
+						err = syscall.EIO
+					})
+				}
+				return err
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPractice(t)
+			s := practiceSet()
+			delete(s, "db/patients.sqlite")
+			snap := open(t, p, p.commit(t, s, nil))
+			dir, d := t.TempDir(), &disk{started: map[string]int64{}}
+			rep, err := snap.Restore(t.Context(), restore.Paced(restore.Options{To: dir}, c.piece, 1<<30, c.trips(dir, d)))
+			if !errors.Is(err, syscall.EIO) {
+				t.Fatalf("%v, %+v", err, rep)
+			}
+			// What the disk never got has lost its name again, so that nobody takes it for restored.
+			named := 0
+			werr := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+				if info, ierr := e.Info(); err == nil && ierr == nil && e.Type().IsRegular() && info.Size() > 0 && e.Name() != ".offsite-restore" {
+					named++
+				}
+				return err
+			})
+			if werr != nil || c.piece == 1<<40 && named > 20 || len(large(dir)) > 1 {
+				t.Errorf("%d files have their names, and %q; %v", named, large(dir), werr)
+			}
+			rep, err = snap.Restore(t.Context(), restore.Options{To: dir})
+			if err != nil {
+				t.Fatal(err, rep.Problems)
+			}
+			same(t, dir, s, false, everything)
+		})
 	}
-	// What the disk never got has lost its name again, so that nobody takes it for restored.
-	named := 0
-	werr := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
-		if info, ierr := e.Info(); err == nil && ierr == nil && e.Type().IsRegular() && info.Size() > 0 && e.Name() != ".offsite-restore" {
-			named++
+}
+
+// large lists which of the two largest files have their names.
+func large(dir string) (names []string) {
+	for _, name := range []string{"large.tif", "copy of large"} {
+		if _, err := os.Lstat(filepath.Join(dir, "images", name)); err == nil {
+			names = append(names, name)
 		}
-		return err
-	})
-	if werr != nil || named > d.broken {
-		t.Errorf("%d files have their names, the disk got %d; %v", named, d.broken, werr)
 	}
-	rep, err = snap.Restore(t.Context(), restore.Options{To: dir})
-	if err != nil {
-		t.Fatal(err, rep.Problems)
-	}
-	same(t, dir, s, false, everything)
+	return names
 }

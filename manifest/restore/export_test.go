@@ -27,6 +27,6 @@ func Folding(o Options) Options {
 // Paced makes a restore call flush instead of the system, also for small files, in parts
 // of piece bytes, with at most so many bytes on their way.
 func Paced(o Options, piece, bytes int64, flush func(f *os.File, from, n int64, wait bool) error) Options {
-	o.disk = &pace{flush: flush, least: 1, piece: piece, bytes: bytes, parts: 8}
+	o.disk = &pace{flush: flush, least: 1, piece: piece, bytes: bytes, parts: 64}
 	return o
 }

@@ -28,7 +28,9 @@ type file struct {
 	left    int        // chunks still to be delivered, and one while the file is planned
 	hash    hash.Hash
 	hashed  int64
-	flushed int64 // taken to the disk, or on its way
+	flushed int64 // taken to the disk, or on its way; only who hashes changes it
+	lost    bool  // the disk did not take a part that was flushed
+	named   bool
 	ahead   spans // written, but not hashed yet
 	hashing bool  // a worker is at it
 	holes   bool
@@ -236,16 +238,27 @@ func (w *worker) put(f *file, at int64, b []byte) error {
 	if err != nil {
 		return err
 	}
-	if !f.claim(span{at, int64(len(b))}, holes) {
+	s := span{at, int64(len(b))}
+	if !f.claim(s, holes) {
 		return nil
 	}
 	f.hash.Write(b)
-	for s := (span{at, int64(len(b))}); ; {
+	if err := w.r.flushHashed(f, s.at+s.n); err != nil {
+		return err
+	}
+	for {
 		if s = f.advance(s.n); s.n == 0 {
-			return w.r.flushHashed(f)
+			return nil
 		}
-		if err := w.readBack(f.hash, out, s); err != nil {
-			return err
+		for from, end := s.at, s.at+s.n; from < end; {
+			to := min(from+w.r.behind.pace.piece, end)
+			if err := w.readBack(f.hash, out, span{from, to - from}); err != nil {
+				return err
+			}
+			if err := w.r.flushHashed(f, to); err != nil {
+				return err
+			}
+			from = to
 		}
 	}
 }
@@ -277,32 +290,44 @@ func (f *file) advance(n int64) span {
 	return next
 }
 
-// flushHashed takes a large file to the disk as far as nobody will read it back.
-func (r *restorer) flushHashed(f *file) error {
-	from, n := f.unflushed(r.behind.pace.piece)
-	if n == 0 || !r.behind.takes(n) {
+// flushHashed takes a large file to the disk up to where it is hashed: nobody will read
+// that back. Only who hashes may call it.
+func (r *restorer) flushHashed(f *file, to int64) error {
+	from := f.flushed
+	if to-from < r.behind.pace.piece || !r.behind.takes(to-from) {
 		return nil
 	}
 	out, err := r.acquire(f)
 	if err != nil {
 		return err
 	}
-	return r.behind.add(stretch{out, from, n, func(bool) error {
+	f.flushed = to
+	return r.behind.add(stretch{out: out, from: from, n: to - from, done: func(err error) error {
 		r.handles.release(f)
-		return nil
+		if err == nil {
+			return nil
+		}
+		f.mu.Lock()
+		f.lost = true
+		named := f.named
+		f.mu.Unlock()
+		if named {
+			err = errors.Join(err, r.t.remove(f.row.Path))
+		}
+		return err
 	}})
 }
 
-// unflushed returns the part that was hashed and not flushed yet, if it is large
-// enough, and counts it as flushed.
-func (f *file) unflushed(least int64) (from, n int64) {
+// rename gives a file its name, unless the disk did not take a part of it.
+func (r *restorer) rename(f *file, in *folder, temp string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if from, n = f.flushed, f.hashed-f.flushed; n < least {
-		return 0, 0
+	if f.lost {
+		return errDisk
 	}
-	f.flushed = f.hashed
-	return from, n
+	err := r.giveName(in, temp, f.row)
+	f.named = err == nil
+	return err
 }
 
 // readBackPiece is read at once when written bytes are hashed.
@@ -341,7 +366,7 @@ func (r *restorer) putSingle(f *file, b []byte) error {
 	if err == nil {
 		err = r.dress(out, f.row, holes)
 	}
-	if err = r.publish(out, err, above, temp, f.row, 0); err != nil {
+	if err = r.publish(f, out, err, above, temp); err != nil {
 		_ = above.Remove(temp)
 		return err
 	}
@@ -392,12 +417,15 @@ func (r *restorer) delivered(f *file) error {
 		r.opt.Log.Error("a file cannot be restored", "pack", cause.Key, "chunk", cause.Chunk, "err", cause.Err)
 		return nil
 	}
-	if fatal(local) {
+	if ends(local) {
 		return local
 	}
 	r.notes.refused(f.row, local)
 	return nil
 }
+
+// ends says whether trouble of the target ends the restore.
+func ends(err error) bool { return fatal(err) || errors.Is(err, errDisk) }
 
 // deliver reports whether that was the last chunk of a file that still needs its
 // name, and what stands in its way.
@@ -421,7 +449,7 @@ func (r *restorer) complete(f *file) error {
 		return err
 	}
 	err = r.dress(out, f.row, f.holes)
-	if err = r.publish(r.handles.detach(f), err, f.folder, f.temp, f.row, f.flushed); err != nil {
+	if err = r.publish(f, r.handles.detach(f), err, f.folder, f.temp); err != nil {
 		return err
 	}
 	r.t.release(f.folder)
@@ -433,15 +461,16 @@ func (r *restorer) complete(f *file) error {
 // publish closes a file and gives it its name, unless err says that it must not get it. A
 // large one is closed when the disk has what was not flushed of it; if the disk never
 // gets it, it loses its name again.
-func (r *restorer) publish(out *os.File, err error, in *folder, temp string, row *Entry, flushed int64) error {
-	later := err == nil && r.behind.takes(row.Size-flushed)
+func (r *restorer) publish(f *file, out *os.File, err error, in *folder, temp string) error {
+	rest := f.row.Size - f.flushed
+	later := err == nil && r.behind.takes(rest)
 	if !later {
 		if closeErr := out.Close(); err == nil {
 			err = closeErr
 		}
 	}
 	if err == nil {
-		err = r.giveName(in, temp, row)
+		err = r.rename(f, in, temp)
 	}
 	if !later {
 		return err
@@ -450,10 +479,9 @@ func (r *restorer) publish(out *os.File, err error, in *folder, temp string, row
 		out.Close()
 		return err
 	}
-	return r.behind.add(stretch{out, flushed, row.Size - flushed, func(failed bool) error {
-		err := out.Close()
-		if failed || err != nil {
-			err = errors.Join(err, r.t.remove(row.Path))
+	return r.behind.add(stretch{out: out, from: f.flushed, n: rest, done: func(err error) error {
+		if err = errors.Join(err, out.Close()); err != nil {
+			err = errors.Join(err, r.t.remove(f.row.Path))
 		}
 		return err
 	}})

@@ -84,7 +84,7 @@ func dressLink(folder *os.Root, name string, e *Entry) {
 	_ = unix.UtimesNanoAt(int(d.Fd()), name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// setTime sets the time of a file that was just written and closed.
+// setTime sets the time of a file that was just written; nothing is written to it after.
 func setTime(folder *os.Root, name string, e *Entry) error {
 	mtime := time.Unix(0, e.Mtime)
 	return folder.Chtimes(name, mtime, mtime)

@@ -7,7 +7,8 @@
 // it, and those are named; nothing is written outside the target folder or through
 // a link; a restore that was stopped goes on where it was. What was restored is in
 // the system's hands but, without Options.Sync, not yet surely on the disk. On Linux
-// most of a large restore is: it goes there, and out of memory, while the rest is put together.
+// a large restore is written out, and taken out of memory, as it goes on; a disk that
+// fails meanwhile ends it.
 //
 // It refuses: a target folder that holds something else, names that the target
 // system would read otherwise, rows that lie about folders, and, for the file

@@ -392,7 +392,7 @@ func (w *worker) deliverChunk(j job, b []byte) error {
 		default:
 			err = w.put(f, j.at, b)
 		}
-		if fatal(err) {
+		if ends(err) {
 			return err
 		}
 		if err != nil {
