@@ -156,8 +156,12 @@ func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Se
 	if alarm != nil {
 		err = alarm
 	}
-	if late != nil {
-		err = fail(exitIncomplete, errors.Join(late, alarm), "the newest set that has finished is of "+day.String()+", and it is stored")
+	var f *failure
+	switch {
+	case late != nil && errors.As(alarm, &f): // what went too early is the worse news
+		err = fail(f.exit, errors.Join(alarm, late), f.hints...)
+	case late != nil:
+		err = fail(exitIncomplete, late, "the newest set that has finished is of "+day.String()+", and it is stored")
 	}
 	return ans, set, err
 }

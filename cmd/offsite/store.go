@@ -190,7 +190,7 @@ func (a *app) fallBack(ctx context.Context, s config.Store, f *placeFlags, ans s
 		return nil, err
 	}
 	if err := a.confirm("", "Use "+s.Reference()+" all the same?"); err != nil {
-		return nil, err
+		return nil, fail(exitFailed, errors.New("store "+s.Name+" is not used"), "take a service that can lock objects; nothing was stored there")
 	}
 	a.say("Write leases: none into the store's block, or leases=none behind its address: without it nothing is stored there.")
 	return done, nil

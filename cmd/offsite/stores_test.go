@@ -88,10 +88,21 @@ func TestEveryCloudKeepsToTheTimetable(t *testing.T) {
 // TestAServiceThatCannotLockGetsSignedLeases: it is said loudly, agreed to, and written down
 // by a person.
 func TestAServiceThatCannotLockGetsSignedLeases(t *testing.T) {
+	t.Run("by its answer to a look", func(t *testing.T) { cannotLock(t, false) })
+	t.Run("by its answer to a change", func(t *testing.T) { cannotLock(t, true) })
+}
+
+// cannotLock: the service knows versions, and of locks nothing, or only how to look for one.
+func cannotLock(t *testing.T, looks bool) {
 	var changed atomic.Int64
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
 		switch {
+		case q.Has("versioning") && looks:
+			io.WriteString(w, "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>")
+		case q.Has("object-lock") && looks && r.Method == http.MethodGet:
+			w.WriteHeader(http.StatusNotFound)
+			io.WriteString(w, "<Error><Code>ObjectLockConfigurationNotFoundError</Code></Error>")
 		case q.Has("versioning"), q.Has("object-lock"):
 			w.WriteHeader(http.StatusNotImplemented)
 			io.WriteString(w, "<Error><Code>NotImplemented</Code><Message>not here</Message></Error>")

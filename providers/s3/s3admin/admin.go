@@ -154,8 +154,8 @@ func (a *Admin) exists(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// Setup makes the bucket what it must be; see providers.Admin. What the service does not
-// know at all is errors.ErrUnsupported.
+// Setup makes the bucket what it must be; see providers.Admin. A service that knows no
+// versions or no lock is errors.ErrUnsupported.
 func (a *Admin) Setup(ctx context.Context) ([]providers.Setting, error) {
 	there, err := a.exists(ctx)
 	if err != nil {
@@ -181,7 +181,7 @@ func (a *Admin) create(ctx context.Context) error {
 		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(region)}
 	}
 	_, err := a.client.CreateBucket(ctx, in)
-	return a.fail(ctx, "make bucket", err)
+	return a.failNeeded(ctx, "make bucket with object lock", err)
 }
 
 // fail gives an error of a call its kind and says what was tried.
@@ -189,11 +189,16 @@ func (a *Admin) fail(ctx context.Context, what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	wrapped := wire.Wrap(ctx, what, "", true, err)
+	return wire.Wrap(ctx, what, "", true, err)
+}
+
+// failNeeded is fail for what leases cannot do without: a service that does not know the
+// call cannot keep them.
+func (a *Admin) failNeeded(ctx context.Context, what string, err error) error {
 	if unsupported(err) {
-		return fmt.Errorf("%w: %w", wrapped, errors.ErrUnsupported)
+		return fmt.Errorf("%w: %w", a.fail(ctx, what, err), errors.ErrUnsupported)
 	}
-	return wrapped
+	return a.fail(ctx, what, err)
 }
 
 // unsupported says that the service does not know the call at all.

@@ -36,11 +36,11 @@ func (a *Admin) versioning(ctx context.Context) ([]providers.Setting, error) {
 func (a *Admin) setVersioning(ctx context.Context) error {
 	out, err := a.client.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: a.bucket})
 	if err != nil || out.Status == types.BucketVersioningStatusEnabled {
-		return a.fail(ctx, "look at versioning", err)
+		return a.failNeeded(ctx, "look at versioning", err)
 	}
 	_, err = a.client.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{Bucket: a.bucket,
 		VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled}}, a.sums...)
-	return a.fail(ctx, "enable versioning", err)
+	return a.failNeeded(ctx, "enable versioning", err)
 }
 
 // locked is the present lock: whether there is one, and its default retention.
@@ -103,14 +103,14 @@ func (a *Admin) lock(ctx context.Context) ([]providers.Setting, error) {
 func (a *Admin) setLock(ctx context.Context) error {
 	on, rule, err := a.locked(ctx)
 	if err != nil || on && a.fits(rule) {
-		return a.fail(ctx, "look at object lock", err)
+		return a.failNeeded(ctx, "look at object lock", err)
 	}
 	_, err = a.client.PutObjectLockConfiguration(ctx, &s3.PutObjectLockConfigurationInput{Bucket: a.bucket,
 		ObjectLockConfiguration: &types.ObjectLockConfiguration{ObjectLockEnabled: types.ObjectLockEnabledEnabled,
 			Rule: &types.ObjectLockRule{DefaultRetention: &types.DefaultRetention{Mode: types.ObjectLockRetentionModeGovernance, Days: aws.Int32(a.floorDays())}}},
 	}, a.sums...)
 	if err != nil && !on {
-		err = a.fail(ctx, "enable object lock (some services lock new buckets alone)", err)
+		return a.failNeeded(ctx, "enable object lock (some services lock new buckets alone)", err)
 	}
 	return a.fail(ctx, "set default retention", err)
 }
