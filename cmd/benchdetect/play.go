@@ -332,9 +332,9 @@ func (y *year) first(ctx context.Context) error {
 func (y *year) encryptThese(w *workshop, way int, files []string, hit func(string) bool) (bool, error) {
 	var all, bytes int64
 	n := 0
-	// What is new today and packed in a way that nobody knows looks like noise, before and
-	// after one block in sixteen is locked; and in the first days nobody knows that such
-	// files never change.
+	// Too little of what is new today and packed in a way that nobody knows looks like
+	// noise, before and after one block in sixteen is locked; and in the first days nobody
+	// knows that such files never change.
 	w.unseen = y.layout.packed == "chain" && way == len(encryptions)-1
 	for _, f := range files {
 		info, err := os.Stat(y.at(f))
@@ -351,7 +351,7 @@ func (y *year) encryptThese(w *workshop, way int, files []string, hit func(strin
 		}
 		if changed {
 			fresh := slices.ContainsFunc(y.steps, func(s step) bool { return s.rel == f && s.prev == nil })
-			w.unseen = w.unseen && (fresh || y.day < 10) && !strings.HasSuffix(f, ".vbm")
+			w.unseen = w.unseen && (fresh || y.day < 10) && info.Size() < blindBelow && !strings.HasSuffix(f, ".vbm")
 			n++
 			bytes += info.Size()
 		}

@@ -53,7 +53,7 @@ func (d *drill) compareFile(root *os.Root, e restore.Entry) error {
 		return fmt.Errorf("read restored file: %w", err)
 	}
 	defer f.Close()
-	sum, inside := sha256.New(), structure.New(e.Path, e.Size, drillInflate)
+	sum, inside := sha256.New(), structure.New(e.Path, e.Size, drillInflate, nil)
 	n, err := io.Copy(io.MultiWriter(sum, inside), f)
 	if err != nil {
 		return fmt.Errorf("read restored file: %w", err)

@@ -222,7 +222,7 @@ func (c *comparison) harm(o *record, n *record) string {
 		return n.format.String() + " is not whole any more"
 	case o.format == structure.Text && o.dataEnd == o.size && n.dataEnd < n.size:
 		return "its end has become zeros"
-	case n.state == structure.Unknown && o.state == structure.Sound && n.size >= leastText:
+	case n.state == structure.Unknown && o.state == structure.Sound && (n.size >= leastText || o.size >= 4*leastText):
 		return "it is no " + o.format.String() + " any more"
 	case n.state == structure.Unknown && n.head >= headNoise && int(n.head)-int(o.head) >= headRise:
 		return "its first bytes have become noise"
@@ -269,6 +269,9 @@ func (c *comparison) noise(o, n *record) string {
 	}
 	if even(o, n) {
 		return "its packed bytes have become noise"
+	}
+	if n.striped() && !o.striped() {
+		return "one block of sixteen has become noise"
 	}
 	mean := (int(n.mean) - int(o.mean)) / 256
 	if mean >= meanRise && samples >= meanSamples || mean >= 2*meanRise && samples > 1 {

@@ -70,6 +70,11 @@ func (r *record) patched() bool {
 	return r.flags&flagRaw != 0 && r.state == structure.Sound && (r.flags&flagSkew != 0 || int(r.noise) >= rawNoise)
 }
 
+// striped says whether one block in sixteen of packed bytes of no known format is locked.
+func (r *record) striped() bool {
+	return r.state == structure.Unknown && r.flags&flagLooked != 0 && r.flags&flagStriped != 0
+}
+
 // odd says why a new file is not like the others of its kind; "" means that it is, or
 // that too few are known.
 func (n *record) odd(k *rate) string {
@@ -78,6 +83,8 @@ func (n *record) odd(k *rate) string {
 	switch {
 	case n.patched():
 		return "has noise in its picture"
+	case n.striped():
+		return "has noise in one block of sixteen"
 	case n.state != structure.Unknown, n.flags&flagLooked == 0, k.total < oddKnown:
 		return ""
 	case noisy && k.sound*100 >= k.total*oddAlike:
@@ -119,6 +126,9 @@ func (c *comparison) broken() {
 		bad++
 		bytes += n.size
 		odds += math.Log(float64(k.total+2) / float64(k.bad+1))
+		if n.striped() { // which no file is by chance, whatever is known of its kind
+			odds += math.Log(newBrokenOdds)
+		}
 		details = c.name(details, i, odd)
 	}
 	limit, total := max(newBroken, 1+int(math.Ceil(due+3*math.Sqrt(due)))), c.pass.set.Totals().Bytes

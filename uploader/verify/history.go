@@ -83,13 +83,14 @@ type record struct {
 
 // The flags of a record.
 const (
-	flagLooked = 1 << iota // the bytes were looked at
-	flagLost               // it was sound in a clean set and has been damaged since
-	flagOnce               // its name promises an image or a document
-	flagFixed              // the profile says that it is written once
-	flagLine               // it followed another under an earlier date
-	flagRaw                // a picture whose pixels are not packed
-	flagSkew               // the first 16 of every 32 of its bytes are another thing than the rest
+	flagLooked  = 1 << iota // the bytes were looked at
+	flagLost                // it was sound in a clean set and has been damaged since
+	flagOnce                // its name promises an image or a document
+	flagFixed               // the profile says that it is written once
+	flagLine                // it followed another under an earlier date
+	flagRaw                 // a picture whose pixels are not packed
+	flagSkew                // the first 16 of every 32 of its bytes are another thing than the rest
+	flagStriped             // one block in sixteen is locked, the others are packed
 )
 
 const (

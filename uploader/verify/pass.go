@@ -29,6 +29,12 @@ const (
 	// inflateAgain is how much of a file is unpacked that was proved before and looks the
 	// same: what was written over it behind its date shows in that much.
 	inflateAgain = 256 << 10
+
+	// countShare and countLeast bound the bytes of files of no known format that are
+	// counted beyond the usual samples: one in so many of the set, but at least so many
+	// of each run. Counting takes twice as long as hashing.
+	countShare = 128
+	countLeast = 32 << 20
 )
 
 // Pass looks at the bytes of a judged set while they are read to be stored, and
@@ -40,6 +46,7 @@ type Pass struct {
 	history *History
 	now     []record // of the entries that are files, by their number in the set
 	inflate float64  // share of an archive that may be unpacked
+	count   *structure.Budget
 
 	mu      sync.Mutex
 	lengths map[int]int64 // of MyISAM data, by the number of the index
@@ -80,6 +87,7 @@ func NewPass(passed Passed, h *History, day string) *Pass {
 		}
 		p.now[i] = r
 	}
+	p.count = structure.NewBudget(max(set.Totals().Bytes/countShare, countLeast))
 	if packed > 0 {
 		p.inflate = min(1, float64(max(set.Totals().Bytes/inflateShare, inflateLeast))/float64(packed))
 	}
@@ -157,7 +165,7 @@ func (p *Pass) File(entry int) io.WriteCloser {
 	default:
 		allowed = 0
 	}
-	return &look{p, entry, structure.New(e.Path, e.Size, allowed)}
+	return &look{p, entry, structure.New(e.Path, e.Size, allowed, p.count)}
 }
 
 // look is a file on its way by.
@@ -186,6 +194,9 @@ func (l *look) Close() error {
 		if skew := res.Profile.Skew / 256; max(skew, -skew) >= skewLeast {
 			r.flags |= flagSkew
 		}
+	}
+	if res.Profile.Striped {
+		r.flags |= flagStriped
 	}
 	if res.DataLength > 0 {
 		l.pass.mu.Lock()
@@ -268,5 +279,5 @@ func (p *Pass) carry(r *record) {
 	r.format, r.state, r.noise, r.mean, r.dataEnd = old.format, old.state, old.noise, old.mean, old.dataEnd
 	r.magic, r.bias, r.headBias, r.low, r.counted = old.magic, old.bias, old.headBias, old.bias, old.counted
 	r.base, r.head = old.noise, old.head
-	r.flags |= old.flags & (flagLooked | flagRaw | flagSkew)
+	r.flags |= old.flags & (flagLooked | flagRaw | flagSkew | flagStriped)
 }

@@ -353,11 +353,13 @@ func (o *office) wants(check string) {
 }
 
 // packed is what a backup program makes of some text in a format of its own.
-func (o *office) packed() []byte {
+func (o *office) packed() []byte { return o.packedLines(12_000) }
+
+func (o *office) packedLines(n int) []byte {
 	var b bytes.Buffer
 	w, err := flate.NewWriter(&b, flate.DefaultCompression)
 	must(o.t, err)
-	for i := range 12_000 {
+	for i := range n {
 		fmt.Fprintf(w, "%d;visit of patient %d;%x\n", i, o.rng.IntN(4000), o.rng.Uint64())
 	}
 	must(o.t, w.Close())
@@ -390,6 +392,37 @@ func TestABackupOfAnUnknownFormatIsHeldAgainstTheOneBefore(t *testing.T) {
 			o.write(name(), c.do(o, o.packed()))
 			o.wants(c.check)
 		})
+	}
+}
+
+// TestOneBlockOfSixteenIsSeenInTheFirstOfItsKind: nothing like it stood in a set before.
+func TestOneBlockOfSixteenIsSeenInTheFirstOfItsKind(t *testing.T) {
+	t.Parallel()
+	for check, damage := range map[string]bool{"": false, "suspect new-broken": true} {
+		o := newOffice(t)
+		o.days(2, func() {})
+		b := o.packedLines(60_000)
+		for i := 0; damage && i < len(b); i += 64 << 10 {
+			o.noise.Read(b[i:min(i+4096, len(b))])
+		}
+		o.write("server/full.vbk", b)
+		o.wants(check)
+		o.wants(check) // also when it is not read again
+	}
+}
+
+// TestATextThatBecomesAFewBytesIsDamaged, however few.
+func TestATextThatBecomesAFewBytesIsDamaged(t *testing.T) {
+	t.Parallel()
+	for _, left := range []int{40, 70} {
+		o := newOffice(t)
+		index := []byte("<?xml version=\"1.0\"?><BackupMeta>" + strings.Repeat("<Point/>", 4000) + "</BackupMeta>")
+		o.write("server/index.vbm", index)
+		o.days(6, func() {
+			o.write("server/index.vbm", append(index[:len(index)-13:len(index)-13], fmt.Sprintf("<Day>%d</Day></BackupMeta>", o.day)...))
+		})
+		o.write("server/index.vbm", index[:left])
+		o.wants("suspect damaged")
 	}
 }
 

@@ -59,9 +59,10 @@ type Checker struct {
 }
 
 // New returns a checker for a file of this name and size. inflate is how many
-// packed bytes may be unpacked to prove them.
-func New(name string, size, inflate int64) *Checker {
-	c := &Checker{name: name, inflate: inflate, view: view{size: size}}
+// packed bytes may be unpacked to prove them, count how many bytes of no known format
+// may be counted.
+func New(name string, size, inflate int64, count *Budget) *Checker {
+	c := &Checker{name: name, inflate: inflate, view: view{size: size}, sample: sampler{budget: count}}
 	c.view.head = c.begun[:0]
 	return c
 }
@@ -138,7 +139,7 @@ func (c *Checker) begin() {
 	c.blocks = !packed(c.format)
 	c.sample.halves = c.format == DICOM || c.format == TIFF
 	if c.format == None {
-		c.sample.spread, c.sample.dense = new(spread), -1
+		c.sample.spread, c.sample.stripes, c.sample.dense = new(spread), new(stripes), [2]int64{-1, -1}
 		if h := c.view.head; len(h) >= headSample && distinct(h[:headSample]) >= packedHead {
 			c.sample.first = new(spread)
 		}

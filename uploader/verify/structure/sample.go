@@ -1,6 +1,9 @@
 package structure
 
-import "bytes"
+import (
+	"bytes"
+	"sync/atomic"
+)
 
 const (
 	// BlockSize is the block of which one sample is taken. Partial encryption works
@@ -20,8 +23,8 @@ const (
 	fewBlocks = 4
 	// allPlain is the same for files of no known format that look like noise: how evenly
 	// their bytes are spread is all that tells packed from locked. Of the first allBlocks
-	// nearly every byte counts.
-	allPlain = 256
+	// nearly every byte counts, and of the others here as far as the Budget goes.
+	allPlain = 512
 	// allHalves is of how many samples of a picture the halves are compared before only
 	// those of one in fewBlocks are.
 	allHalves = 8
@@ -44,7 +47,23 @@ type Profile struct {
 	// known of files of no known format alone. HeadBias is that of the first block, if
 	// that looks like noise.
 	Bias, HeadBias int
+	// Striped says that of files of no known format one block in sixteen is spread evenly
+	// and the others are not.
+	Striped bool
 }
+
+// Budget is how many bytes may be counted beyond those that every file is worth. Many
+// checkers may share one. Nil: none.
+type Budget struct{ left atomic.Int64 }
+
+// NewBudget returns a budget of n bytes.
+func NewBudget(n int64) *Budget {
+	b := new(Budget)
+	b.left.Store(n)
+	return b
+}
+
+func (b *Budget) take(n int64) bool { return b != nil && b.left.Load() > 0 && b.left.Add(-n) >= 0 }
 
 // BiasUnit is one part in so many; a chi-square per byte.
 const BiasUnit = 1 << 17
@@ -63,7 +82,9 @@ type sampler struct {
 	zeros               bool   // nothing is looked at but the zeros at the end
 	halves              bool   // the halves of samples are compared
 	spread, first       *spread
-	dense               int64 // the block of which every byte counts
+	stripes             *stripes
+	dense               [2]int64 // the blocks of which every byte counts: this one, perhaps, and the next
+	budget              *Budget
 }
 
 func (s *sampler) write(off int64, p []byte) {
@@ -81,8 +102,8 @@ func (s *sampler) write(off int64, p []byte) {
 	}
 	end := off + int64(len(p))
 	for block := off / BlockSize; block*BlockSize < end; block++ {
-		if block == s.dense && s.spread != nil {
-			s.spread.add(p[max(block*BlockSize-off, 0):min((block+1)*BlockSize-off, int64(len(p)))])
+		if s.counts(block) && s.spread != nil {
+			s.count(block, p[max(block*BlockSize-off, 0):min((block+1)*BlockSize-off, int64(len(p)))], BlockSize)
 		}
 		// The multiplier spreads neighbours; 31 places of 128 bytes.
 		spread := uint32(block) * 2654435761 >> 16
@@ -121,19 +142,28 @@ func (s *sampler) add(block int64, b []byte) {
 	if s.spread == nil || n < noise {
 		return
 	}
-	if block != s.dense {
-		s.spread.add(b)
+	if !s.counts(block) {
+		s.count(block, b, sampleLen)
 	}
-	if block+1 < allBlocks {
-		s.dense = block + 1
+	if block+1 < allBlocks || block+1 < allPlain && s.budget.take(BlockSize) {
+		s.dense = [2]int64{s.dense[1], block + 1}
 	}
+}
+
+// counts says whether every byte of a block counts.
+func (s *sampler) counts(block int64) bool { return block == s.dense[0] || block == s.dense[1] }
+
+// count counts bytes of a block, of which whole ones will come in one piece or several.
+func (s *sampler) count(block int64, b []byte, whole int) {
+	s.spread.add(b)
+	s.stripes.add(block, b, whole, s.spread)
 }
 
 func (s *sampler) profile(size int64) Profile {
 	p := Profile{Samples: s.samples, DataEnd: s.dataEnd, Bias: s.spread.bias(), HeadBias: s.first.bias()}
 	if s.samples > 0 {
 		if s.spread != nil {
-			p.Counted = s.spread.total
+			p.Counted, p.Striped = s.spread.total, s.stripes.striped()
 		}
 		p.Noise, p.Mean = s.noisy*1000/s.samples, s.sum*256/s.samples
 	}

@@ -25,7 +25,7 @@ import (
 
 // look gives a checker the bytes in writes of the given length.
 func look(name string, b []byte, step int) structure.Result {
-	c := structure.New(name, int64(len(b)), 1<<20)
+	c := structure.New(name, int64(len(b)), 1<<20, structure.NewBudget(4<<20))
 	for p := b; len(p) > 0; {
 		n := min(step, len(p))
 		c.Write(p[:n])
@@ -230,7 +230,7 @@ func BenchmarkHashAndCheck(b *testing.B) {
 		if n++; n%200 == 0 { // as in a set that is much larger than what may be unpacked
 			allowed = size
 		}
-		return []io.Writer{sha256.New(), structure.New(name, size, allowed)}
+		return []io.Writer{sha256.New(), structure.New(name, size, allowed, nil)}
 	})
 }
 

@@ -96,7 +96,7 @@ func TestPackedStreamsAreProvedToTheirEnd(t *testing.T) {
 
 // check is look with another limit.
 func check(name string, b []byte, step int, allowed int64) structure.Result {
-	c := structure.New(name, int64(len(b)), allowed)
+	c := structure.New(name, int64(len(b)), allowed, nil)
 	for p := b; len(p) > 0; {
 		n := min(step, len(p))
 		c.Write(p[:n])
