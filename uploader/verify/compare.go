@@ -23,6 +23,7 @@ type comparison struct {
 	rested  []record // files with the same content, as they were
 
 	restless  map[[4]byte]bool // kinds of files that are rewritten now and then
+	lively    map[[4]byte]bool // kinds of which half the files were, those of a database
 	newest    uint32           // the latest time of a file in this set
 	settled   int              // files of the last clean set that were written once
 	gained    int              // new images and documents
@@ -111,7 +112,7 @@ func (c *comparison) match() {
 // weigh finds the kinds of files that are rewritten now and then, and counts the
 // files that are not.
 func (c *comparison) weigh() {
-	type count struct{ seen, changes int }
+	type count struct{ seen, changes, files, changed int }
 	kinds := make(map[[4]byte]*count)
 	old := c.pass.history.clean
 	for i := range old.len() {
@@ -123,10 +124,13 @@ func (c *comparison) weigh() {
 		}
 		k.seen += int(o.seen)
 		k.changes += int(o.changes)
+		k.files++
+		k.changed += int(min(o.changes, 1))
 	}
-	c.restless = make(map[[4]byte]bool)
+	c.restless, c.lively = make(map[[4]byte]bool), make(map[[4]byte]bool)
 	for kind, k := range kinds {
 		c.restless[kind] = k.changes*restless > k.seen
+		c.lively[kind] = k.files >= livelyFiles && k.changed*2 >= k.files
 	}
 	for i := range old.len() {
 		if o := old.at(i); c.still(&o) {

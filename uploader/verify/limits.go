@@ -146,6 +146,10 @@ const (
 	// a table that rests, and not for a thing of some days.
 	alwaysSeen = 20
 
+	// livelyFiles is how many files of a kind there must be for it to be one of a database
+	// because half of them have changed.
+	livelyFiles = 3
+
 	// settledSeen is after how many clean sets a file that never changed counts as
 	// written once, where neither its format nor its name says so.
 	settledSeen = 5

@@ -78,10 +78,11 @@ func (c *comparison) emptied(check, what string, groups map[[4]byte]*share, leas
 }
 
 // used says whether a file is part of a database: by its format, because it changed
-// several times, or because its kind changes and it was always there.
+// several times, because it changed as most of its kind do, or because its kind changes
+// and it was always there.
 func (c *comparison) used(o *record) bool {
 	switch {
-	case o.format.Database(), o.changes >= usedChanges:
+	case o.format.Database(), o.changes >= usedChanges, o.format == structure.None && o.changes > 0 && c.lively[o.kind]:
 		return o.seen >= settledSeen
 	}
 	return o.format == structure.None && c.restless[o.kind] && o.seen >= alwaysSeen

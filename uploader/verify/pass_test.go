@@ -467,6 +467,24 @@ func TestAFileBesideADatabaseThatNeverChangesIsMissed(t *testing.T) {
 	o.wants("incomplete database-missing")
 }
 
+// TestATableThatSeldomChangesIsMissed: one change is enough where others of its kind change.
+func TestATableThatSeldomChangesIsMissed(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	page := func() []byte { return append([]byte{1, 2, 3, 0}, o.table(10)...) }
+	o.days(7, func() {
+		o.write(fmt.Sprintf("databackup/%d.FS5", o.day%4), page())
+		for i := range 9 { // beside them what never changes
+			if o.day < 1 {
+				o.write(fmt.Sprintf("databackup/%d.hlp", i), o.table(2))
+				o.write(fmt.Sprintf("databackup/%d.FS5", i%4), page())
+			}
+		}
+	})
+	must(t, os.Remove(o.path("databackup/2.FS5")))
+	o.wants("incomplete database-missing")
+}
+
 // TestTablesWithNumbersAreNoBackupsUnderADate: a table whose name holds what may be a date
 // is missed as any other; a backup under a date may go when a later one has come.
 func TestTablesWithNumbersAreNoBackupsUnderADate(t *testing.T) {
