@@ -124,8 +124,8 @@ const (
 // blind is the kind of damage that nobody can see who does not know the format: noise
 // in place of some packed bytes, few in all, that were not there the day before.
 const (
-	blind      = "encrypted: 4 KiB of every 64 KiB of less than 1 MiB that is new, packed, and of a format that nobody knows"
-	blindBelow = 1 << 20
+	blind      = "encrypted: 4 KiB of every 64 KiB of less than 4 MiB that is new, packed, and of a format that nobody knows"
+	blindBelow = 4 << 20
 )
 
 // unlogged marks faults of a copy over the one before, of which no log tells: what it did
