@@ -28,8 +28,10 @@ type file struct {
 	left    int        // chunks still to be delivered, and one while the file is planned
 	hash    hash.Hash
 	hashed  int64
-	flushed int64 // taken to the disk, or on its way; only who hashes changes it
-	lost    bool  // the disk did not take a part that was flushed
+	flushed int64    // taken to the disk, or on its way; only who hashes changes it
+	parts   int      // that are on their way to the disk
+	closing *os.File // to be closed when they are there
+	lost    error    // why the disk did not take one of them
 	named   bool
 	ahead   spans // written, but not hashed yet
 	hashing bool  // a worker is at it
@@ -302,28 +304,44 @@ func (r *restorer) flushHashed(f *file, to int64) error {
 		return err
 	}
 	f.flushed = to
+	f.mu.Lock()
+	f.parts++
+	f.mu.Unlock()
 	return r.behind.add(stretch{out: out, from: from, n: to - from, done: func(err error) error {
 		r.handles.release(f)
-		if err == nil {
-			return nil
-		}
-		f.mu.Lock()
-		f.lost = true
-		named := f.named
-		f.mu.Unlock()
-		if named {
-			err = errors.Join(err, r.t.remove(f.row.Path))
-		}
-		return err
+		return r.arrived(f, err)
 	}})
+}
+
+// arrived notes that the disk has one part more, or not, closes the file after the last,
+// and takes its name away where a part is lost.
+func (r *restorer) arrived(f *file, err error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.parts--
+	if f.parts == 0 && f.closing != nil {
+		err = errors.Join(err, f.closing.Close())
+		f.closing = nil
+	}
+	if err == nil {
+		return nil
+	}
+	f.lost = err
+	if f.named {
+		f.named = false
+		if rerr := r.t.remove(f.row.Path); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
+	}
+	return err
 }
 
 // rename gives a file its name, unless the disk did not take a part of it.
 func (r *restorer) rename(f *file, in *folder, temp string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.lost {
-		return errDisk
+	if f.lost != nil {
+		return fmt.Errorf("%w: %w", errDisk, f.lost)
 	}
 	err := r.giveName(in, temp, f.row)
 	f.named = err == nil
@@ -459,11 +477,20 @@ func (r *restorer) complete(f *file) error {
 }
 
 // publish closes a file and gives it its name, unless err says that it must not get it. A
-// large one is closed when the disk has what was not flushed of it; if the disk never
-// gets it, it loses its name again.
+// large one is closed when the disk has all of it; if the disk never gets that, it loses
+// its name again.
 func (r *restorer) publish(f *file, out *os.File, err error, in *folder, temp string) error {
 	rest := f.row.Size - f.flushed
-	later := err == nil && r.behind.takes(rest)
+	f.mu.Lock()
+	more := err == nil && r.behind.takes(rest)
+	if more {
+		f.parts++
+	}
+	later := err == nil && f.parts > 0
+	if later {
+		f.closing = out
+	}
+	f.mu.Unlock()
 	if !later {
 		if closeErr := out.Close(); err == nil {
 			err = closeErr
@@ -472,19 +499,13 @@ func (r *restorer) publish(f *file, out *os.File, err error, in *folder, temp st
 	if err == nil {
 		err = r.rename(f, in, temp)
 	}
-	if !later {
+	if !more {
 		return err
 	}
 	if err != nil {
-		out.Close()
-		return err
+		return errors.Join(err, r.arrived(f, nil))
 	}
-	return r.behind.add(stretch{out: out, from: f.flushed, n: rest, done: func(err error) error {
-		if err = errors.Join(err, out.Close()); err != nil {
-			err = errors.Join(err, r.t.remove(f.row.Path))
-		}
-		return err
-	}})
+	return r.behind.add(stretch{out: out, from: f.flushed, n: rest, done: func(err error) error { return r.arrived(f, err) }})
 }
 
 // dress gives a file whose bytes are all there its length, owner and mode.
