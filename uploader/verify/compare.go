@@ -24,7 +24,6 @@ type comparison struct {
 
 	restless  map[[4]byte]bool // kinds of files that are rewritten now and then
 	lively    map[[4]byte]bool // kinds of which half the files were, those of a database
-	newest    uint32           // the latest time of a file in this set
 	settled   int              // files of the last clean set that were written once
 	gained    int              // new images and documents
 	rewritten int              // settled files that changed or vanished
@@ -226,7 +225,7 @@ func (c *comparison) harm(o *record, n *record) string {
 		return n.format.String() + " is not whole any more"
 	case o.format == structure.Text && o.dataEnd == o.size && n.dataEnd < n.size:
 		return "its end has become zeros"
-	case n.state == structure.Unknown && o.state == structure.Sound && (n.size >= leastText || o.size >= 4*leastText):
+	case n.state == structure.Unknown && o.state == structure.Sound && (n.size >= leastText || c.begins(o, n)):
 		return "it is no " + o.format.String() + " any more"
 	case n.state == structure.Unknown && n.head >= headNoise && int(n.head)-int(o.head) >= headRise:
 		return "its first bytes have become noise"
@@ -236,6 +235,12 @@ func (c *comparison) harm(o *record, n *record) string {
 		return "its end has become zeros"
 	}
 	return c.noise(o, n)
+}
+
+// begins says whether a few bytes are the begin of what the file was: too few to be known
+// for text, but what was copied when the copy was stopped.
+func (c *comparison) begins(o, n *record) bool {
+	return n.size > 4 && o.size >= 4*leastText && n.magic == o.magic && n.magic != 0 && !c.isKind(n, ".log") // which may begin anew on any day
 }
 
 // loss says why a file that stands under the same path as before has lost data.

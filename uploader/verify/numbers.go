@@ -82,7 +82,7 @@ func (c *comparison) emptied(check, what string, groups map[[4]byte]*share, leas
 // and it was always there.
 func (c *comparison) used(o *record) bool {
 	switch {
-	case o.format.Database(), o.changes >= usedChanges, o.format == structure.None && o.changes > 0 && c.lively[o.kind]:
+	case o.format.Database(), o.changes >= usedChanges, o.format == structure.None && o.changes > 0 && c.lively[o.kind] && !o.once():
 		return o.seen >= settledSeen
 	}
 	return o.format == structure.None && c.restless[o.kind] && o.seen >= alwaysSeen
@@ -149,7 +149,6 @@ func (c *comparison) heirs() map[[8]byte][]heir {
 		if _, ok := m[r.line]; ok {
 			m[r.line] = append(m[r.line], h)
 		}
-		c.newest = max(c.newest, r.written)
 	}
 	for _, i := range c.fresh {
 		add(c.rec(i), true)
@@ -178,8 +177,8 @@ func (c *comparison) followed(o *record, heirs map[[8]byte][]heir) bool {
 	if later == 0 {
 		return false
 	}
-	// A time ahead of all others was a wrong clock's.
-	return line[later-1].written >= o.written || o.written > c.newest
+	// A time after that at which it was looked at was a wrong clock's.
+	return line[later-1].written >= o.written || int64(o.written) > c.pass.history.head.Clean.Judged.Unix()
 }
 
 // archives compares new archives and databases under a dated name with those that

@@ -426,6 +426,25 @@ func TestATextThatBecomesAFewBytesIsDamaged(t *testing.T) {
 	}
 }
 
+// TestShortTextsAreNoDamage: logs begin anew, and what says how things are may say it in
+// two bytes.
+func TestShortTextsAreNoDamage(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	log := ""
+	o.days(6, func() {
+		log += strings.Repeat(o.name()+" all is well\n", 30)
+		o.write("db/server.log", []byte(log))
+		o.write("db/status", []byte(strings.Repeat(fmt.Sprintf("%d visits. ", o.day), 200)))
+	})
+	o.write("db/server.log", nil)
+	o.write("db/status", []byte("1234\n"))
+	o.wants("")
+	o.work()
+	o.write("db/server.log", []byte(log[:40]))
+	o.wants("")
+}
+
 func TestNewFilesAreHeldAgainstTheirKind(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

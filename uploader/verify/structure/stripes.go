@@ -11,14 +11,16 @@ import (
 // spread as evenly as locked ones are, but one block says too little of that. So each
 // block is asked how much more likely its bytes are in this file than in noise, and
 // the answers of blocks that stand sixteen apart are put together: where they are
-// locked, they are below all others. Nothing about the format needs to be known, nor
+// locked, they are what noise answers, and below all others. Nothing about the format needs to be known, nor
 // any file before this one.
 type stripes struct {
 	weight [256]int32 // of a byte's value: likelihood, as a logarithm times weightUnit
-	blocks int        // that the spread was made of
-	next   int        // at so many the weights are made anew
-	block  int64      // that is coming
-	sum    int64      // of its answer so far
+	due    float64    // the answer of a random byte, on average, and its variance
+	vary   float64
+	blocks int   // that the spread was made of
+	next   int   // at so many the weights are made anew
+	block  int64 // that is coming
+	sum    int64 // of its answer so far
 	len    int
 	whole  answers // of blocks of which every byte counts
 	parts  answers // of samples
@@ -34,8 +36,11 @@ const (
 	stripeErrors = 6
 	// rankErrors is the same for their ranks among their neighbours. How ranks spread by
 	// chance is known exactly, whatever the file is like: so far apart they are in one
-	// of 18,000 files.
+	// of 9,000 files.
 	rankErrors = 4.5
+	// noiseErrors is how many standard deviations their answers may be from those of
+	// noise: a format may well do something every 64 KiB, but not that.
+	noiseErrors = 5
 	// rankAmong is how many blocks are ranked together: what differs from place to place
 	// in a file is much the same there.
 	rankAmong = 64
@@ -61,15 +66,19 @@ func (s *stripes) add(block int64, b []byte, whole int, spread *spread) {
 		if whole == BlockSize {
 			a = &s.whole
 		}
-		a.add(block, float64(s.sum)/weightUnit)
+		a.add(block, float64(s.sum)/weightUnit, s.due*float64(whole), s.vary*float64(whole))
 	}
 	s.sum, s.len = 0, 0
 	if s.blocks++; s.blocks >= max(s.next, learnt) {
 		s.next = 2 * s.blocks
+		sum, square := 0.0, 0.0
 		for c, n := range spread.count {
 			// One of each value more keeps what was never seen from deciding alone.
-			s.weight[c] = int32(weightUnit * math.Log(float64(n+1)*256/float64(spread.total+256)))
+			w := math.Log(float64(n+1) * 256 / float64(spread.total+256))
+			s.weight[c] = int32(math.Round(weightUnit * w))
+			sum, square = sum+w, square+w*w
 		}
+		s.due, s.vary = sum/256, square/256-sum/256*sum/256
 	}
 }
 
@@ -91,13 +100,16 @@ type answer struct {
 type class struct {
 	n           int
 	sum, square float64
+	due, vary   float64 // what noise would have answered, and its variance
 	ranked      int
 	rank        float64 // sum of the ranks, each between -1/2 and 1/2
 }
 
-func (a *answers) add(block int64, value float64) {
+func (a *answers) add(block int64, value, due, vary float64) {
 	c := &a.by[block%stripe]
 	c.n++
+	c.due += due
+	c.vary += vary
 	c.sum += value
 	c.square += value * value
 	a.near[a.n] = answer{block, value}
@@ -128,7 +140,7 @@ func (a *answers) striped() bool {
 	}
 	for _, c := range a.by {
 		rest := float64(all.n - c.n)
-		if c.n < stripeLeast || rest < 2*stripe {
+		if c.n < stripeLeast || rest < 2*stripe || math.Abs(c.sum-c.due) > noiseErrors*math.Sqrt(c.vary) {
 			continue
 		}
 		mean, here := (all.sum-c.sum)/rest, c.sum/float64(c.n)

@@ -71,6 +71,22 @@ func TestOneBlockInSixteenShowsWithoutComparison(t *testing.T) {
 	}
 }
 
+// TestSlotsOf64KiBAreNoStripes: a format may begin anew every 64 KiB.
+func TestSlotsOf64KiBAreNoStripes(t *testing.T) {
+	t.Parallel()
+	plain := visits(120_000)
+	for name, pack := range packers {
+		var slots []byte
+		for i := 0; i+150_000 < len(plain); i += 150_000 {
+			slots = append(slots, append(pack(t, plain[i:i+150_000]), make([]byte, 64<<10)...)[:64<<10]...)
+		}
+		slots = bytes.Repeat(slots, 8)
+		if r := counted("a.vbk", slots, 1<<20); r.Profile.Striped || r.Format != structure.None {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
 // TestChanceMakesNoStripes: of many sound files none looks striped.
 func TestChanceMakesNoStripes(t *testing.T) {
 	t.Parallel()
