@@ -35,12 +35,17 @@ type pace struct {
 	parts int
 }
 
-var defaultPace = pace{
-	flush: flushPart,
-	least: 64 << 10,
-	piece: 32 << 20,
-	bytes: 256 << 20,
-	parts: 256, // their files are open
+func defaultPace() pace {
+	p := pace{
+		least: 64 << 10,
+		piece: 32 << 20,
+		bytes: 256 << 20,
+		parts: 256, // their files are open
+	}
+	if canFlush {
+		p.flush = flushPart
+	}
+	return p
 }
 
 // behindFlushers wait for the disk.

@@ -6,6 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const canFlush = true
+
 // flushPart is the system's flushFunc.
 func flushPart(f *os.File, from, n int64, wait bool) error {
 	conn, err := f.SyscallConn()

@@ -31,14 +31,14 @@ type Options struct {
 	Log *slog.Logger
 
 	folds bool  // take the target for one that folds names, even if it does not
-	disk  *pace // nil: defaultPace
+	disk  *pace // nil: defaultPace()
 }
 
 func (o Options) pace() pace {
 	if o.disk != nil {
 		return *o.disk
 	}
-	return defaultPace
+	return defaultPace()
 }
 
 // Progress is told how far a restore or check is. Its functions may be nil and are
