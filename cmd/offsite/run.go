@@ -152,14 +152,9 @@ func (a *app) saveSet(ctx context.Context, p *site, s saving) (answer, source.Se
 	if err != nil && !errors.Is(err, verdictOnly(exitNothingNew)) {
 		return ans, set, err
 	}
-	alarm := a.lookAtRuled(ctx, p, targets)
-	if alarm != nil {
-		err = alarm
-	}
-	var f *failure
-	switch {
-	case late != nil && errors.As(alarm, &f): // what went too early is the worse news
-		err = fail(f.exit, errors.Join(alarm, late), f.hints...)
+	switch alarm := a.lookAtRuled(ctx, p, targets); {
+	case alarm != nil: // what went too early is the worse news
+		err = errors.Join(alarm, late)
 	case late != nil:
 		err = fail(exitIncomplete, late, "the newest set that has finished is of "+day.String()+", and it is stored")
 	}

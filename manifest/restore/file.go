@@ -292,62 +292,6 @@ func (f *file) advance(n int64) span {
 	return next
 }
 
-// flushHashed takes a large file to the disk up to where it is hashed: nobody will read
-// that back. Only who hashes may call it.
-func (r *restorer) flushHashed(f *file, to int64) error {
-	from := f.flushed
-	if to-from < r.behind.pace.piece || !r.behind.takes(to-from) {
-		return nil
-	}
-	out, err := r.acquire(f)
-	if err != nil {
-		return err
-	}
-	f.flushed = to
-	f.mu.Lock()
-	f.parts++
-	f.mu.Unlock()
-	return r.behind.add(stretch{out: out, from: from, n: to - from, done: func(err error) error {
-		r.handles.release(f)
-		return r.arrived(f, err)
-	}})
-}
-
-// arrived notes that the disk has one part more, or not, closes the file after the last,
-// and takes its name away where a part is lost.
-func (r *restorer) arrived(f *file, err error) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.parts--
-	if f.parts == 0 && f.closing != nil {
-		err = errors.Join(err, f.closing.Close())
-		f.closing = nil
-	}
-	if err == nil {
-		return nil
-	}
-	f.lost = err
-	if f.named {
-		f.named = false
-		if rerr := r.t.remove(f.row.Path); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
-			err = errors.Join(err, rerr)
-		}
-	}
-	return err
-}
-
-// rename gives a file its name, unless the disk did not take a part of it.
-func (r *restorer) rename(f *file, in *folder, temp string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.lost != nil {
-		return fmt.Errorf("%w: %w", errDisk, f.lost)
-	}
-	err := r.giveName(in, temp, f.row)
-	f.named = err == nil
-	return err
-}
-
 // readBackPiece is read at once when written bytes are hashed.
 const readBackPiece = 512 << 10
 
@@ -474,38 +418,6 @@ func (r *restorer) complete(f *file) error {
 	f.folder = nil
 	r.restored(f.row)
 	return nil
-}
-
-// publish closes a file and gives it its name, unless err says that it must not get it. A
-// large one is closed when the disk has all of it; if the disk never gets that, it loses
-// its name again.
-func (r *restorer) publish(f *file, out *os.File, err error, in *folder, temp string) error {
-	rest := f.row.Size - f.flushed
-	f.mu.Lock()
-	more := err == nil && r.behind.takes(rest)
-	if more {
-		f.parts++
-	}
-	later := err == nil && f.parts > 0
-	if later {
-		f.closing = out
-	}
-	f.mu.Unlock()
-	if !later {
-		if closeErr := out.Close(); err == nil {
-			err = closeErr
-		}
-	}
-	if err == nil {
-		err = r.rename(f, in, temp)
-	}
-	if !more {
-		return err
-	}
-	if err != nil {
-		return errors.Join(err, r.arrived(f, nil))
-	}
-	return r.behind.add(stretch{out: out, from: f.flushed, n: rest, done: func(err error) error { return r.arrived(f, err) }})
 }
 
 // dress gives a file whose bytes are all there its length, owner and mode.
