@@ -141,6 +141,9 @@ func (c *comparison) heirs() map[[8]byte][]heir {
 			m[l] = nil
 		}
 	}
+	if len(m) == 0 {
+		return nil
+	}
 	add := func(r *record, fresh bool) {
 		h := heir{int(r.seen), r.written}
 		if fresh || r.flags&flagLine != 0 {

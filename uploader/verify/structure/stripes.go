@@ -11,8 +11,8 @@ import (
 // spread as evenly as locked ones are, but one block says too little of that. So each
 // block is asked how much more likely its bytes are in this file than in noise, and
 // the answers of blocks that stand sixteen apart are put together: where they are
-// locked, they are what noise answers, and below all others. Nothing about the format needs to be known, nor
-// any file before this one.
+// locked, they are what noise answers, and below all others. Nothing about the format
+// needs to be known, nor any file before this one.
 type stripes struct {
 	weight [256]int32 // of a byte's value: likelihood, as a logarithm times weightUnit
 	due    float64    // the answer of a random byte, on average, and its variance

@@ -53,20 +53,20 @@ func TestOneBlockInSixteenShowsWithoutComparison(t *testing.T) {
 						noise.Read(bad[i:min(i+structure.BlockSize, len(bad))])
 					}
 					for _, step := range []int{1000, len(bad)} {
-						if r := counted("a.vbk", bad, step); !r.Profile.Striped {
+						if r := look("a.vbk", bad, step); !r.Profile.Striped {
 							t.Errorf("noise in block %d of 16, in writes of %d: %+v", at, step, r)
 						}
 					}
 				}
 				for _, step := range []int{1000, len(data)} {
-					if r := counted("a.vbk", data, step); r.Profile.Striped || r.Format != structure.None {
+					if r := look("a.vbk", data, step); r.Profile.Striped || r.Format != structure.None {
 						t.Errorf("sound, in writes of %d: %+v", step, r)
 					}
 				}
 			})
 		}
 	}
-	if r := counted("a.vbk", random, len(random)); r.Profile.Striped {
+	if r := look("a.vbk", random, len(random)); r.Profile.Striped {
 		t.Errorf("noise alone: %+v", r)
 	}
 }
@@ -81,7 +81,7 @@ func TestSlotsOf64KiBAreNoStripes(t *testing.T) {
 			slots = append(slots, append(pack(t, plain[i:i+150_000]), make([]byte, 64<<10)...)[:64<<10]...)
 		}
 		slots = bytes.Repeat(slots, 8)
-		if r := counted("a.vbk", slots, 1<<20); r.Profile.Striped || r.Format != structure.None {
+		if r := look("a.vbk", slots, 1<<20); r.Profile.Striped || r.Format != structure.None {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
@@ -96,7 +96,7 @@ func TestChanceMakesNoStripes(t *testing.T) {
 		from := rng.IntN(len(plain) / 2)
 		part := plain[from : from+len(plain)/6+rng.IntN(len(plain)/6)]
 		for name, pack := range packers {
-			if r := counted("a.vbk", pack(t, part), 1<<20); r.Profile.Striped {
+			if r := look("a.vbk", pack(t, part), 1<<20); r.Profile.Striped {
 				t.Errorf("file %d, %s: %+v", n, name, r)
 			}
 		}
@@ -117,17 +117,6 @@ func TestTheBudgetOfCountingIsShared(t *testing.T) {
 	if got[0] < 1<<20 || got[2] > 512<<10 || got[1] < got[2] {
 		t.Errorf("counted %v of %d", got, len(data))
 	}
-}
-
-// counted is check with all that may be counted.
-func counted(name string, b []byte, step int) structure.Result {
-	c := structure.New(name, int64(len(b)), 0, structure.NewBudget(8<<20))
-	for p := b; len(p) > 0; {
-		n := min(step, len(p))
-		c.Write(p[:n])
-		p = p[n:]
-	}
-	return c.Result()
 }
 
 // tables are rows of numbers that pack less well.

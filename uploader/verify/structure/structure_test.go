@@ -23,13 +23,16 @@ import (
 	"offsite/uploader/verify/structure"
 )
 
-// look gives a checker the bytes in writes of the given length.
+// look checks bytes in writes of the given length, with all that may be counted.
 func look(name string, b []byte, step int) structure.Result {
-	c := structure.New(name, int64(len(b)), 1<<20, structure.NewBudget(4<<20))
-	for p := b; len(p) > 0; {
-		n := min(step, len(p))
-		c.Write(p[:n])
-		p = p[n:]
+	return feed(structure.New(name, int64(len(b)), 1<<20, structure.NewBudget(4<<20)), b, step)
+}
+
+func feed(c *structure.Checker, b []byte, step int) structure.Result {
+	for len(b) > 0 {
+		n := min(step, len(b))
+		c.Write(b[:n])
+		b = b[n:]
 	}
 	return c.Result()
 }

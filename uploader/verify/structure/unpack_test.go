@@ -94,15 +94,9 @@ func TestPackedStreamsAreProvedToTheirEnd(t *testing.T) {
 	}
 }
 
-// check is look with another limit.
+// check is look with another limit, and the usual samples alone.
 func check(name string, b []byte, step int, allowed int64) structure.Result {
-	c := structure.New(name, int64(len(b)), allowed, nil)
-	for p := b; len(p) > 0; {
-		n := min(step, len(p))
-		c.Write(p[:n])
-		p = p[n:]
-	}
-	return c.Result()
+	return feed(structure.New(name, int64(len(b)), allowed, nil), b, step)
 }
 
 // TestStreamsOfAPDFAreProved needs no list of objects: it finds what is packed by
